@@ -1,0 +1,61 @@
+# bayeslaw: the commands of a day.  `make demo` and `make test` need only git, make and Python >= 3.11.
+
+# The first interpreter that is new enough, unless PYTHON names one.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+OUT ?= demo
+
+.PHONY: demo test test-fast lint types bench sweep docs clean help
+help:
+	@echo "make demo       fit the bundled sweep, forecast, plan"
+	@echo "make test       lint, types and all tests"
+	@echo "make test-fast  the tests that take under three minutes together"
+	@echo "make bench      speed, as ratios measured in one run"
+	@echo "make sweep      train the bundled sweep again (about ten minutes on two cores)"
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "bayeslaw needs Python >= 3.11; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# Stamps: installing happens once, and again only when the requirements change.
+.venv/core.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) -e '.[dev]'
+	@touch $@ .venv/core.stamp
+
+demo: .venv/core.stamp
+	@mkdir -p $(OUT)
+	$(BIN)/bayeslaw fit runs/*.csv --out $(OUT)/posterior.nc
+	$(BIN)/bayeslaw check $(OUT)/posterior.nc --plots $(OUT)/plots
+	$(BIN)/bayeslaw forecast $(OUT)/posterior.nc --params 400k --pretrain-tokens 20M --specialize-tokens 4M
+	$(BIN)/bayeslaw plan $(OUT)/posterior.nc --flops 1e14 --out $(OUT)/plan.json
+	@echo "wrote: $(OUT)/posterior.nc $(OUT)/plan.json $(OUT)/plots/"; ls $(OUT)/plots
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/dev.stamp
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest --cov --cov-report=term
+
+test-fast: .venv/dev.stamp
+	$(BIN)/pytest -m 'not slow'
+
+bench: .venv/dev.stamp
+	$(BIN)/python bench/fit.py
+	$(BIN)/python bench/plan.py
+
+sweep: .venv/dev.stamp
+	$(BIN)/bayeslaw sweep runs/quickstart/sweep.toml
+
+clean:
+	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .coverage*

@@ -1,0 +1,183 @@
+"""forecast: what a design's loss will be, with an interval that says what it covers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.errors import FitError
+from bayeslaw.infer.ensemble import Ensemble, Kind
+from bayeslaw.laws import Run
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ForecastRow:
+    """The loss of one design on one domain, nats/token.
+
+    kind: what the interval covers. `mean`: the law's curve there (uncertainty of parameters and
+        laws). `run`: a new training run's measured loss.
+    prob: the probability inside [lo, hi], an equal-tailed interval.
+    extrapolation: the largest factor by which params, tokens or compute leave the sweep's range;
+        1 inside it.
+    """
+
+    params: float
+    pretrain_tokens: float
+    specialize_tokens: float
+    domain: str
+    kind: str
+    prob: float
+    mean: float
+    sd: float
+    lo: float
+    hi: float
+    extrapolation: float
+
+    def to_json(self) -> dict[str, Any]:
+        row = asdict(self)
+        interval = [row.pop("lo"), row.pop("hi")]
+        return {**row, "interval": interval}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Rows in the order of the designs; a design without a domain has a row for each."""
+
+    rows: tuple[ForecastRow, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "rows": [row.to_json() for row in self.rows]}
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame([asdict(row) for row in self.rows])
+
+
+def forecast(
+    fitted: Ensemble,
+    designs: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    kind: Kind = "run",
+    prob: float = 0.9,
+    accept: bool = False,
+    draws: int = 4000,
+    seed: int = 0,
+) -> Forecast:
+    """The loss of every design, row by row in order.
+
+    designs: a table with the columns of the runs: `params`, `pretrain_tokens`, and where they
+        matter `specialize_tokens`, `unique_tokens`, `unique_specialize_tokens`, `domain`,
+        `branch`. Without `domain` a row is answered for its `branch`, else for every domain.
+    kind: `mean` or `run`. prob: in (0, 1). accept: use laws that failed the gate.
+
+    Raises `FitError` with all faults of the designs at once, or when no law may be used.
+    """
+    if not 0 < prob < 1:
+        raise FitError(f"prob must lie between 0 and 1, got {prob}")
+    fitted = fitted.accept(accept)
+    table, asked = _designs(fitted, designs)
+    run = Run(*[table[column].to_numpy(float) for column in Run._fields])
+    losses = fitted.losses(run, kind, draws, seed)
+    tail = (1 - prob) / 2
+    mean, sd = losses.mean(0), losses.std(0)
+    lo, hi = np.quantile(losses, [tail, 1 - tail], axis=0)
+    beyond = extrapolation(fitted, run)
+    rows = [
+        ForecastRow(
+            *(float(table[c].iloc[i]) for c in ("params", "pretrain_tokens", "specialize_tokens")),
+            fitted.domains[k], kind, prob, *(float(a[i, k]) for a in (mean, sd, lo, hi)),
+            float(beyond[i]),
+        )
+        for i, domains in enumerate(asked)
+        for k in domains
+    ]  # fmt: skip
+    return Forecast(tuple(rows))
+
+
+def extrapolation(fitted: Ensemble, run: Run) -> np.ndarray:
+    """By which factor each design leaves the sweep, at worst over its inputs and its compute."""
+    values = {
+        "params": run.params,
+        "pretrain_tokens": run.pretrain_tokens,
+        "specialize_tokens": run.specialize_tokens,
+        "flops": 6 * run.params * (run.pretrain_tokens + run.specialize_tokens),
+    }
+    beyond = np.ones(np.shape(run.params))
+    for name, value in values.items():
+        lo, hi = fitted.ranges.get(name, (0.0, np.inf))
+        value = np.asarray(value, float)
+        above = value / hi if hi > 0 else np.ones_like(value)
+        below = np.divide(lo, value, out=np.ones_like(value), where=value > 0)
+        beyond = np.maximum(beyond, np.maximum(above, below))
+    return beyond
+
+
+def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[int]]]:
+    """The designs with every input filled in, and the domains asked for of each."""
+    rows = [designs] if isinstance(designs, Mapping) else designs
+    table = pd.DataFrame(rows).reset_index(drop=True)
+    faults = []
+    for column in ("params", "pretrain_tokens"):
+        if column not in table:
+            faults.append(f"the designs have no column '{column}'")
+    for column, default in Run._field_defaults.items():
+        table[column] = table[column].fillna(default) if column in table else default
+    for column in Run._fields:
+        if column not in table:
+            continue
+        values = pd.to_numeric(table[column], errors="coerce")
+        must = "more than 0" if column == "params" else "0 or more"
+        bad = values.isna() | (values < 0) | ((values == 0) if column == "params" else False)
+        if not column.startswith("unique"):
+            bad |= np.isinf(values)
+        faults += [
+            f"design {i + 1}: {column} is {table[column].iloc[i]!r}; it must be a number, {must}"
+            for i in np.flatnonzero(bad)
+        ]
+        table[column] = values
+    zero_ok = all("pretrain_tokens" in m.law.may_be_zero for m in fitted.members if m.weight > 0)
+    if "pretrain_tokens" in table and not zero_ok:
+        faults += [
+            f"design {i + 1}: pretrain_tokens is 0, where not every law of this fit is finite"
+            for i in np.flatnonzero(table["pretrain_tokens"] == 0)
+        ]
+    if not fitted.two_stage:
+        faults += [
+            f"design {i + 1}: specialize_tokens > 0, but the fit is of a single stage"
+            for i in np.flatnonzero(table["specialize_tokens"] > 0)
+        ]
+    asked = [_asked(fitted, i, row, faults) for i, row in enumerate(table.to_dict("records"))]
+    if not len(table):
+        faults.append("there are no designs")
+    if faults:
+        raise FitError("the designs cannot be forecast:\n  " + "\n  ".join(faults))
+    return table, asked
+
+
+def _asked(fitted: Ensemble, i: int, row: dict[str, Any], faults: list[str]) -> list[int]:
+    """Indices of the domains that a design is to be measured on."""
+
+    def text(name: str) -> str:
+        value = row.get(name)
+        return "" if value is None or value != value else str(value)
+
+    domain, branch = text("domain"), text("branch")
+    if domain and branch and domain != branch and row.get("specialize_tokens", 0) > 0:
+        faults.append(
+            f"design {i + 1}: branch '{branch}' measured on '{domain}'; these laws speak of a "
+            "branch on its own domain only"
+        )
+        return []
+    name = domain or branch
+    if not name:
+        return list(range(len(fitted.domains)))
+    if name not in fitted.domains:
+        faults.append(
+            f"design {i + 1}: unknown domain '{name}'; the fit has {', '.join(fitted.domains)}"
+        )
+        return []
+    return [fitted.domains.index(name)]

@@ -1,0 +1,178 @@
+"""An Ensemble: one or more posteriors, weighted, that answer as one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import xarray as xr
+
+from bayeslaw.errors import FitError
+from bayeslaw.infer.curves import Curves
+from bayeslaw.infer.posterior import Posterior
+from bayeslaw.infer.precision import double
+from bayeslaw.laws import Run
+
+Kind = Literal["mean", "run"]
+KINDS: tuple[Kind, ...] = ("mean", "run")
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """What `fit` returns. Members that failed the gate have weight 0 and stay, to be named."""
+
+    members: tuple[Posterior, ...]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        return self.members[0].domains
+
+    @property
+    def passed(self) -> bool:
+        """True when at least one member passed the gate."""
+        return any(m.passed for m in self.members)
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The smallest and largest training value of each input."""
+        return dict(self.members[0].ranges)
+
+    @property
+    def two_stage(self) -> bool:
+        return any(m.law.two_stage for m in self.members)
+
+    def weights(self) -> dict[str, float]:
+        """Law -> weight, summing to 1. Members that failed have 0, unless all failed."""
+        total = sum(m.weight for m in self.members)
+        return {m.law.name: m.weight / total for m in self.members}
+
+    def accept(self, accept: bool = False) -> Ensemble:
+        """Self, when it may be used; else `FitError`, unless `accept` (then equal weights)."""
+        if self.passed:
+            return self
+        if not accept:
+            reasons = "; ".join(
+                f"{m.law.name}: {', '.join(m.diagnostics.failures)}" for m in self.members
+            )
+            raise FitError(
+                f"no law passed the convergence gate ({reasons}). "
+                "Use --accept (accept=True) to go on all the same"
+            )
+        return Ensemble(tuple(replace(m, weight=1.0) for m in self.members))
+
+    def allotment(self, draws: int) -> tuple[int, ...]:
+        """How many of `draws` joint draws each member gives, by largest remainders."""
+        weights = np.array([m.weight for m in self.members])
+        if not weights.sum() > 0:
+            raise FitError("no law passed the convergence gate; see `accept`")
+        exact = draws * weights / weights.sum()
+        counts = np.floor(exact).astype(int)
+        counts[np.argsort(-(exact - counts), kind="stable")[: draws - counts.sum()]] += 1
+        return tuple(int(c) for c in counts)
+
+    def curves(self, draws: int = 1000) -> Curves:
+        """`draws` joint draws of the law, spread evenly over chains and members by weight."""
+        picked = [
+            (m.law, {n: v[rows] for n, v in m.theta.items()}, m.anchor)
+            for m, rows in self._picked(draws)
+        ]
+        laws, thetas, ats = zip(*picked, strict=True)
+        return Curves(laws, thetas, ats)
+
+    def _picked(self, draws: int) -> list[tuple[Posterior, np.ndarray]]:
+        """Members with weight, and the rows of their draws that stand for them."""
+        return [
+            (m, _spread(len(m.sigma), count))
+            for m, count in zip(self.members, self.allotment(draws), strict=True)
+            if count
+        ]
+
+    def losses(
+        self, designs: Run, kind: Kind = "mean", draws: int = 4000, seed: int = 0
+    ) -> np.ndarray:
+        """Joint draws of the loss, shape (draw, design, domain), nats/token.
+
+        designs: fields are scalars or arrays over designs. Every domain is forecast on the model
+        branched to it. kind `mean`: uncertainty of parameters and laws. `run`: a new training run,
+        with its lineage's effect and its noise. Same seed, same draws.
+
+        Raises `FitError` when no member may be used.
+        """
+        if kind not in KINDS:
+            raise FitError(f"kind '{kind}' is not one of {', '.join(KINDS)}")
+        run = Run(*np.broadcast_arrays(*[np.atleast_1d(np.asarray(f, float)) for f in designs]))
+        with double():
+            log_loss = np.array(_over_designs(self.curves(draws), run))
+        if kind == "run":
+            log_loss += self._noise(log_loss.shape, draws, seed)
+        return np.exp(log_loss)
+
+    def _noise(self, shape: tuple[int, ...], draws: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        parts = []
+        for member, rows in self._picked(draws):
+            size = (len(rows), *shape[1:])
+            noise = member.sigma[rows][:, None, :] * member.noise(rng, size)
+            if member.lineage_sd is not None:
+                sd = member.lineage_sd[rows][:, None, None]
+                noise = noise + sd * rng.standard_normal((*size[:2], 1))
+            parts.append(noise)
+        return np.concatenate(parts)
+
+    def save(self, path: str | Path) -> Path:
+        """Write netCDF, atomically. The top level is the highest-weight member, so that plain
+        ArviZ opens the file; all members lie under /laws/<name>."""
+        path = Path(path)
+        first = max(self.members, key=lambda m: m.weight)
+        tree = xr.DataTree(first.tree.to_dataset(), name="bayeslaw")
+        tree = _labelled(first)
+        for member in self.members:
+            tree[f"laws/{member.law.name}"] = _labelled(member)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            tree.to_netcdf(beside, engine="h5netcdf")
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+        return path
+
+
+def _labelled(member: Posterior) -> xr.DataTree:
+    tree = member.tree.copy()
+    tree.attrs = {**tree.attrs, **member.attributes()}
+    return tree
+
+
+def read_posterior(path: str | Path) -> Ensemble:
+    """The Ensemble that `Ensemble.save` wrote. Raises `FitError` when the file is not one."""
+    path = Path(path)
+    if not path.is_file():
+        raise FitError(f"{path}: no such file; `bayeslaw fit RUNS... --out {path}` writes it")
+    try:
+        tree = xr.load_datatree(path, engine="h5netcdf") if hasattr(xr, "load_datatree") else xr.open_datatree(path, engine="h5netcdf").load()
+    except Exception as error:
+        raise FitError(f"{path}: not a posterior file ({type(error).__name__}: {error})") from error
+    if "laws" not in tree.children:
+        raise FitError(f"{path}: a netCDF file, but not one that `bayeslaw fit` wrote")
+    return Ensemble(tuple(Posterior.from_tree(t) for t in tree["laws"].children.values()))
+
+
+def _spread(available: int, count: int) -> np.ndarray:
+    """`count` row numbers spread evenly over `available` (repeated when there are too few)."""
+    return (np.arange(count) * (available / count)).astype(int) if count else np.arange(0)
+
+
+@lru_cache(maxsize=1)
+def _compiled() -> Any:
+    over = jax.vmap(lambda curves, run: curves.log_loss(run), in_axes=(None, 0), out_axes=1)
+    return jax.jit(over)
+
+
+def _over_designs(curves: Curves, run: Run) -> Any:
+    return _compiled()(curves, run)

@@ -1,0 +1,281 @@
+"""fit: from a table of runs to an Ensemble of posteriors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from arviz_base import from_dict
+from jax import random
+
+from bayeslaw.errors import FitError
+from bayeslaw.infer.diagnose import MAX_KHAT, Diagnostics, diagnose, mode_failures, pareto_k
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.infer.model import (
+    SIGMA,
+    Likelihood,
+    Rows,
+    Spec,
+    anchor_of,
+    check_inputs,
+    pooled_names,
+    rows_of,
+)
+from bayeslaw.infer.modes import Mode
+from bayeslaw.infer.point import PointFit, point_fit
+from bayeslaw.infer.posterior import Posterior
+from bayeslaw.infer.precision import double
+from bayeslaw.infer.sample import Draws, Settings, compiled, modes, sample
+from bayeslaw.laws import Law, default_laws, find_law
+from bayeslaw.runs import Runs
+
+Method = Literal["nuts", "laplace", "huber"]
+METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
+PREDICTIVE_DRAWS = 500
+
+
+def fit(
+    runs: Runs,
+    laws: Sequence[str | Law] | None = None,
+    method: Method = "nuts",
+    seed: int = 0,
+    likelihood: Likelihood = "student",
+    fixed: Mapping[str, float] | None = None,
+    settings: Settings = Settings(),
+    progress: Callable[[str], None] | None = None,
+) -> Ensemble:
+    """Fit every law to the runs and return them as one Ensemble.
+
+    laws: names or `Law`s; None takes all laws of the table's kind (single or two-stage).
+    method: `nuts` (exact, behind the gate), `laplace` (a preview in a fraction of the time, with
+        its Pareto k-hat), `huber` (the usual point fit: no uncertainty of parameters).
+    likelihood: of log loss, `student` (ν = 4) or `normal`.
+    fixed: parameter -> value to hold it at, in every domain.
+    seed: same seed, same result.
+
+    A law that fails the gate is kept with weight 0 and named; `Ensemble.passed` tells whether any
+    passed. Raises `FitError` when no law can be fitted to these rows at all.
+    """
+    if method not in METHODS:
+        raise FitError(f"method '{method}' is not one of {', '.join(METHODS)}")
+    if likelihood not in ("student", "normal"):
+        raise FitError(f"likelihood '{likelihood}' is not one of student, normal")
+    sweeps = sorted(set(runs.table["sweep"]))
+    if len(sweeps) > 1:
+        raise FitError(
+            f"{len(sweeps)} sweeps in one table ({', '.join(map(str, sweeps))}): their recipes may "
+            "differ by more than a law knows. Fit one at a time"
+        )
+    chosen = [find_law(law) for law in laws] if laws else list(default_laws(runs.two_stage))
+    members = []
+    for law in chosen:
+        if progress:
+            progress(law.name)
+        rows = usable(runs, law)
+        with double():
+            members.append(_fit_one(rows, law, method, seed, likelihood, fixed or {}, settings))
+    weighted = [replace(m, weight=1.0 if m.passed else 0.0) for m in members]
+    return Ensemble(tuple(weighted))
+
+
+def usable(runs: Runs, law: Law) -> Runs:
+    """The rows that a law is fitted to. Raises `FitError` when it cannot be fitted to them.
+
+    Two-stage laws take rows on their own branch or before the split, of the domains that have a
+    branch; what is left out is counted in `counts`.
+    """
+    rows = runs.on_branch()
+    if law.two_stage:
+        t = rows.table
+        split = set(t.loc[t["specialize_tokens"] > 0, "domain"])
+        if split:
+            rows = rows.select(t["domain"].isin(split).to_numpy())
+    if not len(rows):
+        raise FitError("no rows left to fit: every row is off its branch, or kept out by status")
+    check_inputs(law, rows)
+    return rows
+
+
+def ranges_of(runs: Runs) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value in the rows of every input, of the two ratios that a plan must
+    stay near (D/N and, where D′ > 0, D′/D), and of compute (6 N (D + D′), in FLOPs)."""
+    t = runs.table
+    n, d, split = (t[c].to_numpy(float) for c in ("params", "pretrain_tokens", "specialize_tokens"))
+    both = (split > 0) & (d > 0)
+    values = {
+        "params": n,
+        "pretrain_tokens": d,
+        "specialize_tokens": split,
+        "tokens_per_param": d[d > 0] / n[d > 0],
+        "split_ratio": split[both] / d[both],
+        "flops": 6 * n * (d + split),
+    }
+    return {name: (float(v.min()), float(v.max())) for name, v in values.items() if len(v)}
+
+
+def _fit_one(
+    runs: Runs,
+    law: Law,
+    method: Method,
+    seed: int,
+    likelihood: Likelihood,
+    fixed: Mapping[str, float],
+    settings: Settings,
+) -> Posterior:
+    unknown = sorted(set(fixed) - set(law.parameters))
+    if unknown:
+        raise FitError(f"law '{law.name}' has no parameter {', '.join(unknown)} to hold fixed; "
+                       f"it has {', '.join(law.parameters)}")  # fmt: skip
+    anchor = anchor_of(runs)
+    rows, lineages, cells = rows_of(runs, anchor)
+    spec = Spec(law, likelihood, len(runs.domains), len(lineages), tuple(sorted(fixed.items())))
+    about: dict[str, Any] = {
+        "law": law,
+        "likelihood": likelihood,
+        "method": method,
+        "anchor": anchor,
+        "domains": runs.domains,
+        "ranges": ranges_of(runs),
+        "runs_digest": runs.digest,
+        "counts": {**{n: int(c) for n, c in runs.counts.items()}, "fitted": len(runs), "lineages_with_effect": len(lineages)},
+        "fixed": dict(fixed),
+    }
+    if method == "huber":
+        point = point_fit(spec, rows, seed)
+        return _point_posterior(point, runs, spec, about)
+
+    centring = {n: 0.0 for n in pooled_names(spec)}
+    found = modes(spec, rows, centring, seed, settings)
+    if not found:
+        raise FitError(f"law '{law.name}': no start found a mode; the density is not finite on these runs")
+    if method == "laplace":
+        draws = _laplace(spec, rows, centring, found[0], found, seed, settings)
+    else:
+        draws = sample(spec, rows, centring, found, seed, settings)
+    tree = _tree(spec, rows, centring, draws, runs.take(cells), lineages, seed, settings)
+    return Posterior(**about, diagnostics=draws.diagnostics, tree=tree)
+
+
+def _laplace(spec, rows, centring, mode: Mode, found, seed: int, settings: Settings) -> Draws:
+    """Draws of the Laplace approximation, importance-resampled by PSIS weights."""
+    p = compiled(spec, settings)
+    rng = np.random.default_rng(seed)
+    count = settings.chains * settings.draws * settings.block
+    u = rng.standard_normal((count, len(mode.z)))
+    z = mode.z + u @ mode.scale.T
+    potential = np.asarray(p.potential(z, rows, centring))
+    log_ratio = np.where(np.isfinite(potential), -potential + 0.5 * (u**2).sum(-1), -1e6)
+    log_weights, k = pareto_k(log_ratio)
+    weights = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    picked = z[rng.choice(count, count, p=weights)]
+    shape = (4, count // 4)
+    z = picked[: 4 * shape[1]].reshape(*shape, -1)
+    zero = np.zeros(shape)
+    d = diagnose(z, rng.standard_normal(shape), zero, zero, found)
+    # These draws are independent: R-hat and BFMI say nothing, the weights say all.
+    ess = float(1 / (weights**2).sum())
+    failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())
+    d = replace(d, r_hat=1.0, bfmi=1.0, k_hat=k, ess_bulk=ess, ess_tail=ess, gradients=0, failures=failures)
+    return Draws(z, zero, zero, zero, zero + 1, d, "laplace")
+
+
+def _tree(
+    spec: Spec,
+    rows: Rows,
+    centring: Any,
+    draws: Draws,
+    runs: Runs,
+    lineages: tuple[str, ...],
+    seed: int,
+    settings: Settings,
+) -> Any:
+    """The ArviZ groups of a set of draws; `runs` are in the order of the kept cells."""
+    p = compiled(spec, settings)
+    chain, draw, dim = draws.z.shape
+    kept = np.asarray(rows.kept)
+    rng = np.random.default_rng(seed + 1)
+
+    said = p.describe(draws.z.reshape(-1, dim), rows, centring)
+    values = {n: np.asarray(v).reshape(chain, draw, *v.shape[1:]) for n, v in said.values.items()}
+    loglik = np.asarray(said.log_likelihood)[:, kept].reshape(chain, draw, -1)
+    some = np.linspace(0, chain * draw - 1, min(PREDICTIVE_DRAWS, chain * draw)).astype(int)
+    loc, scale = (np.asarray(a)[some][:, kept] for a in (said.loc, said.scale))
+    shape = loc.shape
+    noise = rng.standard_t(4, shape) if spec.likelihood == "student" else rng.standard_normal(shape)
+
+    keys = random.split(random.key(seed + 2), PREDICTIVE_DRAWS)
+    prior = p.describe(p.starts(keys, rows, centring), rows, centring)
+    prior_values = {n: np.asarray(v)[None] for n, v in prior.values.items()}
+
+    names, dims = _named(spec, values), _dims(spec)
+    groups = {
+        "posterior": names,
+        "log_likelihood": {"log_loss": loglik.astype(np.float32)},
+        "prior": _named(spec, prior_values),
+        "posterior_predictive": {"log_loss": (loc + scale * noise)[None].astype(np.float32)},
+        "observed_data": {"log_loss": np.asarray(rows.log_loss)[kept]},
+        "sample_stats": {
+            "energy": draws.energy,
+            "diverging": draws.diverging.astype(bool),
+            "n_steps": draws.steps.astype(int),
+            "acceptance_rate": draws.accept,
+        },
+    }
+    coords = {
+        "domain": list(runs.domains),
+        "lineage": list(lineages),
+        "run": runs.table["run_id"].to_numpy(str),
+    }
+    tree = from_dict(groups, coords=coords, dims=dims)
+    # Its variables have the parameters' names but one number a draw: apart, without their dims.
+    log_prior = {n: np.asarray(v).reshape(chain, draw) for n, v in said.log_prior.items()}
+    tree["log_prior"] = from_dict({"log_prior": log_prior})["log_prior"]
+    return tree
+
+
+def _named(spec: Spec, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Site values with the domain axis that a single-domain fit leaves out."""
+    every = {**spec.law.parameters, "sigma": SIGMA}
+    single = {n for n, q in every.items() if spec.domains == 1 and q.across != "shared"}
+    return {n: v[:, :, None] if n in single else v for n, v in values.items()}
+
+
+def _dims(spec: Spec) -> dict[str, list[str]]:
+    dims: dict[str, list[str]] = {"log_loss": ["run"], "lineage_offset": ["lineage"]}
+    for n, q in {**spec.law.parameters, "sigma": SIGMA}.items():
+        inner = [f"{n}_term"] if q.prior.event_shape else []
+        per_domain = [] if q.across == "shared" else ["domain"]
+        dims[n] = per_domain + inner
+        unconstrained = [f"{n}_coordinate"] if inner else []
+        dims[f"{n}_mean"] = inner
+        dims[f"{n}_spread"] = unconstrained
+        dims[f"{n}_offset"] = ["domain", *unconstrained]
+    return dims
+
+
+def _point_posterior(point: PointFit, runs: Runs, spec: Spec, about: dict[str, Any]) -> Posterior:
+    """A point fit as a posterior of one draw, so that everything downstream takes it."""
+    nan = float("nan")
+    failures = ("only 1 start reached the best objective",) if point.agree < 2 else ()
+    diagnostics = Diagnostics(
+        nan, nan, nan, 0, nan, nan, 0, len(point.objectives), point.agree, (1.0,), failures
+    )
+    fixed = dict(spec.fixed)
+    values = {
+        n: (v[0] if spec.law.parameters[n].across == "shared" else v)[None, None]
+        for n, v in point.theta.items()
+        if n not in fixed
+    }
+    tree = from_dict(
+        {
+            "posterior": {**values, "sigma": point.sigma[None, None]},
+            "observed_data": {"log_loss": np.log(runs.table["loss"].to_numpy(float))},
+            "sample_stats": {"objective": np.array([[point.objective]])},
+        },
+        coords={"domain": list(runs.domains), "run": np.arange(len(runs))},
+        dims=_dims(spec),
+    )
+    return Posterior(**about, diagnostics=diagnostics, tree=tree)

@@ -1,0 +1,150 @@
+"""A posterior over one law: draws, anchor, data it came from, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from bayeslaw.infer.diagnose import Diagnostics
+from bayeslaw.infer.model import LINEAGE_SD, SIGMA, STUDENT_DF, Likelihood
+from bayeslaw.laws import Anchor, Law, find_law
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws of one law's parameters, and everything needed to use and to judge them.
+
+    `tree` holds the ArviZ groups: `posterior` (variables over chain, draw and, where a parameter
+    differs between domains, domain), `sample_stats`, `log_likelihood`, `log_prior`, `prior`,
+    `posterior_predictive`, `observed_data`.
+    """
+
+    law: Law
+    likelihood: Likelihood
+    method: str
+    anchor: Anchor  # inputs are floats; loss has shape (domain,)
+    domains: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]  # smallest and largest training value of each input
+    runs_digest: str
+    counts: Mapping[str, int]
+    diagnostics: Diagnostics
+    tree: xr.DataTree
+    weight: float = 1.0
+    fixed: Mapping[str, float] | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.diagnostics.passed
+
+    @cached_property
+    def theta(self) -> dict[str, np.ndarray]:
+        """Law parameter -> (draw, domain, …), chains joined."""
+        return {name: self._values(name) for name in self.law.parameters}
+
+    @cached_property
+    def sigma(self) -> np.ndarray:
+        """Noise of log loss, (draw, domain)."""
+        return self._values("sigma")
+
+    @cached_property
+    def lineage_sd(self) -> np.ndarray | None:
+        """sd of what the runs of one trunk share, (draw,); None where every run stands alone."""
+        posterior = self.tree["posterior"]
+        return np.asarray(posterior["lineage_sd"]).reshape(-1) if "lineage_sd" in posterior else None
+
+    def _values(self, name: str) -> np.ndarray:
+        posterior = self.tree["posterior"]
+        if self.fixed and name in self.fixed:
+            draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+            return np.full((draws, len(self.domains)), self.fixed[name])
+        array = posterior[name]
+        values = np.asarray(array).reshape(-1, *array.shape[2:])
+        if "domain" not in array.dims:
+            values = np.repeat(values[:, None], len(self.domains), axis=1)
+        return values
+
+    def published(self) -> xr.Dataset:
+        """The draws in the published parametrisation (E, A, B, …), over (draw, domain)."""
+        theta = SimpleNamespace(
+            **{n: np.moveaxis(v, range(2, v.ndim), range(v.ndim - 2)) for n, v in self.theta.items()}
+        )
+        values = self.law.published(self.anchor, theta)
+        return xr.Dataset(
+            {n: (("draw", "domain"), np.asarray(v)) for n, v in values.items()},
+            coords={"domain": list(self.domains)},
+        )
+
+    def attributes(self) -> dict[str, Any]:
+        """What the file says beside the draws, as netCDF attributes."""
+        about = {
+            "law": self.law.name,
+            "law_spec": getattr(self.law, "spec", self.law.name),
+            "formula": self.law.formula,
+            "likelihood": self.likelihood,
+            "method": self.method,
+            "domains": list(self.domains),
+            "anchor": {
+                n: np.asarray(v).tolist() for n, v in self.anchor._asdict().items()
+            },
+            "ranges": {n: list(r) for n, r in self.ranges.items()},
+            "runs_digest": self.runs_digest,
+            "counts": dict(self.counts),
+            "diagnostics": self.diagnostics.as_dict(),
+            "weight": self.weight,
+            "fixed": dict(self.fixed or {}),
+            "versions": {n: version(n) for n in ("bayeslaw", "numpyro", "jax", "numpy")},
+        }
+        return {"bayeslaw_schema": SCHEMA, "bayeslaw": json.dumps(about), "law": self.law.name,
+                "weight": self.weight}  # fmt: skip
+
+    @classmethod
+    def from_tree(cls, tree: xr.DataTree) -> Posterior:
+        """The inverse of `attributes` and `tree`."""
+        about = json.loads(tree.attrs["bayeslaw"])
+        anchor = about["anchor"]
+        known = {f.name for f in fields(Diagnostics)}
+        diagnostics = {n: v for n, v in about["diagnostics"].items() if n in known}
+        for name in ("modes", "failures"):
+            diagnostics[name] = tuple(diagnostics[name])
+        return cls(
+            law=find_law(about["law_spec"]),
+            likelihood=about["likelihood"],
+            method=about["method"],
+            anchor=Anchor(**{**anchor, "loss": np.array(anchor["loss"])}),
+            domains=tuple(about["domains"]),
+            ranges={n: tuple(r) for n, r in about["ranges"].items()},
+            runs_digest=about["runs_digest"],
+            counts=about["counts"],
+            diagnostics=Diagnostics(**diagnostics),
+            tree=tree,
+            weight=about["weight"],
+            fixed=about["fixed"],
+        )
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Standard noise of the likelihood: a new run's log loss is log L + σ · noise."""
+        if self.likelihood == "student":
+            return rng.standard_t(STUDENT_DF, shape)
+        return rng.standard_normal(shape)
+
+
+def symbols(law: Law) -> dict[str, str]:
+    """Parameter -> how the field writes it, for labels of plots and tables."""
+    every = {**law.parameters, "sigma": SIGMA, "lineage_sd": LINEAGE_SD}
+    return {n: q.symbol for n, q in every.items() if q.symbol}
+
+
+def theta_tree(values: Mapping[str, Any]) -> Any:
+    """Arrays on the device, for a jitted function."""
+    return jax.tree.map(jax.numpy.asarray, dict(values))

@@ -1,0 +1,270 @@
+"""Draws from a posterior: whitened at its mode, many short vectorised HMC chains, long NUTS behind.
+
+The whitening z = shift + scale u makes the posterior nearly a standard normal in u, where HMC with
+a trajectory of a quarter turn (π/2) gives nearly independent draws for two or three gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpyro.infer import MCMC, NUTS
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import ParamInfo
+
+from bayeslaw.infer.diagnose import Diagnostics, diagnose
+from bayeslaw.infer.model import Rows, Spec, density
+from bayeslaw.infer.modes import Mode, find_modes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long to look and to sample."""
+
+    starts: int = 16  # prior draws from which the mode is sought
+    chains: int = 32
+    block: int = 50  # iterations in one compiled program; the counts below are in blocks
+    warmup: int = 2
+    draws: int = 3  # of the first run; doubled while the gate fails
+    longest: int = 48
+    nuts_chains: int = 4
+    nuts_warmup: int = 600
+    nuts_draws: int = 1000
+
+
+class Whitening(NamedTuple):
+    """z = shift + scale @ u"""
+
+    shift: Any
+    scale: Any
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a sampler returns: points on the real line, their energies, and how well it went."""
+
+    z: np.ndarray  # (chain, draw, dim)
+    energy: np.ndarray  # (chain, draw)
+    diverging: np.ndarray  # (chain, draw)
+    steps: np.ndarray  # (chain, draw) gradients per draw
+    accept: np.ndarray  # (chain, draw)
+    diagnostics: Diagnostics
+    sampler: str
+
+
+class Programs(NamedTuple):
+    """The compiled programs of one spec; array shapes pick the variant."""
+
+    starts: Any  # keys, rows, centring -> z (start, dim), drawn from the prior
+    derivatives: Any  # z (start, dim), rows, centring -> potential, gradient, Hessian
+    potential: Any  # z (point, dim), rows, centring -> (point,)
+    begin: Any  # keys, u, potential, gradient in u -> state of every chain
+    block: Any  # state, whitening, rows, centring -> state, Trace of `length` iterations
+    describe: Any  # z (point, dim), rows, centring -> Described, batched
+
+
+class Trace(NamedTuple):
+    u: Any
+    energy: Any
+    diverging: Any
+    steps: Any
+    accept: Any
+
+
+@lru_cache(maxsize=64)
+def programs(spec: Spec, length: int, warmup: int) -> Programs:
+    """Everything that is compiled for a spec; jax compiles each at its first call.
+
+    length: iterations of one block. warmup: iterations during which step sizes adapt.
+    """
+    d = density(spec)
+
+    def white(whitening: Whitening, rows: Rows, centring: Any) -> Any:
+        return lambda u: d.potential(whitening.shift + whitening.scale @ u, rows, centring)
+
+    init, kernel = hmc(potential_fn_gen=white, algo="HMC")
+
+    def begin(key: Any, u: Any, potential: Any, gradient: Any) -> Any:
+        return init(
+            ParamInfo(u, potential, gradient),
+            warmup,
+            step_size=0.7,
+            adapt_mass_matrix=False,
+            trajectory_length=math.pi / 2,
+            target_accept_prob=0.8,
+            model_args=(None, None, None),  # the potential is given: nothing is evaluated
+            rng_key=key,
+        )
+
+    def block(state: Any, *args: Any) -> tuple[Any, Trace]:
+        def step(state: Any, _: Any) -> tuple[Any, Trace]:
+            state = kernel(state, args, {})
+            seen = (state.z, state.energy, state.diverging, state.num_steps, state.accept_prob)
+            return state, Trace(*seen)
+
+        return jax.lax.scan(step, state, None, length=length)
+
+    def derivatives(z: Any, rows: Rows, centring: Any) -> Any:
+        def gradient(z: Any) -> Any:
+            value, g = jax.value_and_grad(d.potential)(z, rows, centring)
+            return g, (value, g)
+
+        hessian, (value, g) = jax.jacfwd(gradient, has_aux=True)(z)
+        return value, g, (hessian + hessian.T) / 2
+
+    over_points, over_chains = (0, None, None), (0, None, None, None)
+    return Programs(
+        jax.jit(jax.vmap(d.prior_draw, over_points)),
+        jax.jit(jax.vmap(derivatives, over_points)),
+        jax.jit(jax.vmap(d.potential, over_points)),
+        jax.jit(jax.vmap(begin)),
+        jax.jit(jax.vmap(block, over_chains)),
+        jax.jit(jax.vmap(d.describe, over_points)),
+    )
+
+
+def compiled(spec: Spec, settings: Settings) -> Programs:
+    return programs(spec, settings.block, settings.warmup * settings.block)
+
+
+def modes(spec: Spec, rows: Rows, centring: Any, seed: int, settings: Settings) -> tuple[Mode, ...]:
+    """The posterior's modes, from `settings.starts` draws of the prior."""
+    p = compiled(spec, settings)
+    keys = random.split(random.key(seed), settings.starts)
+    starts = np.asarray(p.starts(keys, rows, centring))
+    return find_modes(lambda z: p.derivatives(z, rows, centring), starts)
+
+
+def sample(
+    spec: Spec,
+    rows: Rows,
+    centring: Any,
+    found: tuple[Mode, ...],
+    seed: int,
+    settings: Settings,
+) -> Draws:
+    """Draws that pass the gate, or the longest tried, whose diagnostics say why they do not.
+
+    Chains start in every mode, in proportion to its Laplace mass (at least one chain each). While
+    the gate fails, the whitening is taken anew from all chains and the run doubled; last, long
+    NUTS chains.
+    """
+    rng = np.random.default_rng(seed)
+    z = _starts(found, settings.chains, rng)
+    whitening = Whitening(found[0].z, found[0].scale)
+    length = settings.draws
+    while True:
+        draws = _run(spec, (whitening, rows, centring), z, length, found, rng, settings)
+        if draws.diagnostics.passed:
+            return draws
+        whitening, z = _whiten(draws.z), draws.z[:, -1]
+        if length >= settings.longest:
+            break
+        length *= 2
+    longer = _nuts(spec, rows, centring, whitening, draws, found, rng, settings)
+    return longer if longer.diagnostics.passed else max(draws, longer, key=_quality)
+
+
+def _run(spec, args, z, length, found, rng, settings) -> Draws:
+    """Warm-up and `length` blocks of draws from chains that start at z (chain, dim)."""
+    p = compiled(spec, settings)
+    whitening = args[0]
+    u = _to_white(z, whitening)
+    potential, gradient = _at(p, z, args, settings)
+    keys = random.split(random.key(int(rng.integers(2**31))), len(z))
+    state = p.begin(keys, u, potential, gradient @ np.asarray(whitening.scale))
+    traces = []
+    for i in range(settings.warmup + length):
+        state, trace = p.block(state, *args)
+        if i + 1 == settings.warmup:
+            # Chains of one posterior share a step size: alone, each has only its own warm-up.
+            step = np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean())
+            adapted = state.adapt_state._replace(step_size=np.full(len(z), step))
+            state = state._replace(adapt_state=adapted)
+        if i >= settings.warmup:
+            traces.append(jax.tree.map(np.asarray, trace))
+    return _collect(traces, whitening, found, "hmc")
+
+
+def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
+    return np.linalg.solve(whitening.scale, (z - whitening.shift).T).T
+
+
+def _at(p: Programs, z: np.ndarray, args: tuple, settings: Settings) -> tuple[Any, Any]:
+    """Potential and gradient at z, through the program that the mode search has compiled."""
+    parts = [
+        p.derivatives(np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), *args[1:])
+        for i in range(0, len(z), settings.starts)
+    ]
+    potential, gradient = (np.concatenate([np.asarray(q[j]) for q in parts]) for j in (0, 1))
+    return potential[: len(z)], gradient[: len(z)]
+
+
+def _quality(draws: Draws) -> float:
+    return -draws.diagnostics.r_hat
+
+
+def _starts(found: tuple[Mode, ...], chains: int, rng: np.random.Generator) -> np.ndarray:
+    """Overdispersed Laplace draws: chains that start too close agree too soon."""
+    mass = np.array([m.log_evidence for m in found])
+    share = np.exp(mass - mass.max())
+    share /= share.sum()
+    counts = np.maximum(1, np.floor(share * chains).astype(int))[:chains]
+    counts[0] = max(1, chains - counts[1:].sum())
+    z = [
+        mode.z + 1.3 * rng.standard_normal((n, len(mode.z))) @ mode.scale.T
+        for mode, n in zip(found, counts, strict=False)
+    ]
+    return np.concatenate(z)[:chains]
+
+
+def _whiten(z: np.ndarray) -> Whitening:
+    """Mean and covariance over all chains, shrunk a little towards their diagonal."""
+    flat = z.reshape(-1, z.shape[-1])
+    covariance = np.cov(flat, rowvar=False).reshape(z.shape[-1], z.shape[-1])
+    weight = min(0.5, 2 * z.shape[-1] / len(flat))
+    covariance = (1 - weight) * covariance + weight * np.diag(np.diag(covariance))
+    return Whitening(flat.mean(0), np.linalg.cholesky(covariance))
+
+
+def _collect(
+    traces: list[Trace], whitening: Whitening, found: tuple[Mode, ...], sampler: str
+) -> Draws:
+    u, energy, diverging, steps, accept = (
+        np.concatenate([np.asarray(t[i]) for t in traces], axis=1) for i in range(5)
+    )
+    z = u @ np.asarray(whitening.scale).T + whitening.shift
+    diagnostics = diagnose(z, energy, diverging, steps, found)
+    return Draws(z, energy, diverging, steps, accept, diagnostics, sampler)
+
+
+def _nuts(spec, rows, centring, whitening, draws, found, rng, settings) -> Draws:
+    d = density(spec)
+    scale, shift = jnp.asarray(whitening.scale), jnp.asarray(whitening.shift)
+    mcmc = MCMC(
+        NUTS(
+            potential_fn=lambda u: d.potential(shift + scale @ u, rows, centring),
+            dense_mass=True,
+            regularize_mass_matrix=False,
+            target_accept_prob=0.95,
+        ),
+        num_warmup=settings.nuts_warmup,
+        num_samples=settings.nuts_draws,
+        num_chains=settings.nuts_chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    last = draws.z[:: max(1, len(draws.z) // settings.nuts_chains), -1][: settings.nuts_chains]
+    u = _to_white(last, whitening)
+    fields = ("energy", "diverging", "num_steps", "accept_prob")
+    mcmc.run(random.key(int(rng.integers(2**31))), init_params=jnp.asarray(u), extra_fields=fields)
+    extra = mcmc.get_extra_fields(group_by_chain=True)
+    trace = Trace(mcmc.get_samples(group_by_chain=True), *(extra[f] for f in fields))
+    return _collect([trace], whitening, found, "nuts")

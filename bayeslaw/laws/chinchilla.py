@@ -1,0 +1,50 @@
+"""Single stage: the sum of a floor, a size term and a data term."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from bayeslaw.laws.base import Anchor, Param, Run, SumLaw, exponent
+
+
+class Chinchilla(SumLaw):
+    """L = E + A N^-α + B D^-β
+
+    Hoffmann et al. 2022 (arXiv:2203.15556), approach 3: E 1.69, A 406.4, B 410.7, α .34, β .28.
+    Refitted by Besiroglu et al. 2024 (arXiv:2404.10102): 1.8172, 477.84, 2143.86, .34731, .36718.
+    """
+
+    name = "chinchilla"
+    inputs = ("params", "pretrain_tokens")
+    formula = "E + A N^-α + B D^-β"
+    source = "Hoffmann et al. 2022, arXiv:2203.15556"
+
+    a_size = Param(exponent(), symbol="α")
+    b_data = Param(exponent(), symbol="β")
+
+    def terms(self, x: Run, at: Anchor, p: Any) -> dict[str, Any]:
+        return {
+            "floor": 0.0,
+            "size": -p.a_size * jnp.log(x.params / at.params),
+            "data": -p.b_data * jnp.log(x.pretrain_tokens / at.pretrain_tokens),
+        }
+
+    def published(self, at: Anchor, p: Any) -> dict[str, Any]:
+        loss = p.level * at.loss
+        return {
+            "E": loss * p.shares[0],
+            "A": loss * p.shares[1] * at.params**p.a_size,
+            "B": loss * p.shares[2] * at.pretrain_tokens**p.b_data,
+            "alpha": p.a_size,
+            "beta": p.b_data,
+        }
+
+    def closed_form(self, flops: float, at: Anchor, p: Any) -> Run:
+        """N* = G (C/6)^(β/(α+β)), D* = C / (6 N*), G = (αA / βB)^(1/(α+β))."""
+        size = p.a_size * p.shares[1] * at.params**p.a_size
+        data = p.b_data * p.shares[2] * at.pretrain_tokens**p.b_data
+        both = p.a_size + p.b_data
+        params = (size / data) ** (1 / both) * (flops / 6) ** (p.b_data / both)
+        return Run(params, flops / (6 * params))
