@@ -20,7 +20,7 @@ from bayeslaw.infer.model import (
     Spec,
     anchor_of,
     check_inputs,
-    pooled_names,
+    non_centred,
     rows_of,
 )
 from bayeslaw.infer.modes import Mode
@@ -146,20 +146,20 @@ def _fit_one(
         point = point_fit(spec, rows, seed)
         return _point_posterior(point, runs, spec, about)
 
-    centring = {n: 0.0 for n in pooled_names(spec)}
-    found = modes(spec, rows, centring, seed, settings)
+    found = modes(spec, rows, seed, settings)
     if not found:
         raise FitError(f"law '{law.name}': no start found a mode; the density is not finite on these runs")
     if method == "laplace":
-        draws = _laplace(spec, rows, centring, found[0], found, seed, settings)
+        draws = _laplace(spec, rows, found, seed, settings)
     else:
-        draws = sample(spec, rows, centring, found, seed, settings)
-    tree = _tree(spec, rows, centring, draws, runs.take(cells), lineages, seed, settings)
+        draws = sample(spec, rows, found, seed, settings)
+    tree = _tree(spec, rows, draws, runs.take(cells), lineages, seed, settings)
     return Posterior(**about, diagnostics=draws.diagnostics, tree=tree)
 
 
-def _laplace(spec, rows, centring, mode: Mode, found, seed: int, settings: Settings) -> Draws:
+def _laplace(spec, rows, found: tuple[Mode, ...], seed: int, settings: Settings) -> Draws:
     """Draws of the Laplace approximation, importance-resampled by PSIS weights."""
+    mode, centring = found[0], non_centred(spec)
     p = compiled(spec, settings)
     rng = np.random.default_rng(seed)
     count = settings.chains * settings.draws * settings.block
@@ -179,13 +179,12 @@ def _laplace(spec, rows, centring, mode: Mode, found, seed: int, settings: Setti
     ess = float(1 / (weights**2).sum())
     failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())
     d = replace(d, r_hat=1.0, bfmi=1.0, k_hat=k, ess_bulk=ess, ess_tail=ess, gradients=0, failures=failures)
-    return Draws(z, zero, zero, zero, zero + 1, d, "laplace")
+    return Draws(z, zero, zero, zero, zero + 1, centring, d, "laplace")
 
 
 def _tree(
     spec: Spec,
     rows: Rows,
-    centring: Any,
     draws: Draws,
     runs: Runs,
     lineages: tuple[str, ...],
@@ -195,6 +194,7 @@ def _tree(
     """The ArviZ groups of a set of draws; `runs` are in the order of the kept cells."""
     p = compiled(spec, settings)
     chain, draw, dim = draws.z.shape
+    centring = draws.centring
     kept = np.asarray(rows.kept)
     rng = np.random.default_rng(seed + 1)
 

@@ -60,8 +60,8 @@ class Posterior:
     @cached_property
     def lineage_sd(self) -> np.ndarray | None:
         """sd of what the runs of one trunk share, (draw,); None where every run stands alone."""
-        posterior = self.tree["posterior"]
-        return np.asarray(posterior["lineage_sd"]).reshape(-1) if "lineage_sd" in posterior else None
+        posterior, name = self.tree["posterior"], "lineage_spread"
+        return np.asarray(posterior[name]).reshape(-1) if name in posterior else None
 
     def _values(self, name: str) -> np.ndarray:
         posterior = self.tree["posterior"]
@@ -141,7 +141,7 @@ class Posterior:
 
 def symbols(law: Law) -> dict[str, str]:
     """Parameter -> how the field writes it, for labels of plots and tables."""
-    every = {**law.parameters, "sigma": SIGMA, "lineage_sd": LINEAGE_SD}
+    every = {**law.parameters, "sigma": SIGMA, "lineage_spread": LINEAGE_SD}
     return {n: q.symbol for n, q in every.items() if q.symbol}
 
 

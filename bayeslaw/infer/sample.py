@@ -20,7 +20,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
 from bayeslaw.infer.diagnose import Diagnostics, diagnose
-from bayeslaw.infer.model import Rows, Spec, density
+from bayeslaw.infer.model import Rows, Spec, density, non_centred, recentre
 from bayeslaw.infer.modes import Mode, find_modes
 
 
@@ -34,6 +34,7 @@ class Settings:
     warmup: int = 2
     draws: int = 3  # of the first run; doubled while the gate fails
     longest: int = 48
+    pilots: int = 3  # rounds that only find the shape of a hierarchical posterior
     nuts_chains: int = 4
     nuts_warmup: int = 600
     nuts_draws: int = 1000
@@ -55,6 +56,7 @@ class Draws:
     diverging: np.ndarray  # (chain, draw)
     steps: np.ndarray  # (chain, draw) gradients per draw
     accept: np.ndarray  # (chain, draw)
+    centring: dict[str, np.ndarray]  # the coordinates that z is in
     diagnostics: Diagnostics
     sampler: str
 
@@ -65,7 +67,7 @@ class Programs(NamedTuple):
     starts: Any  # keys, rows, centring -> z (start, dim), drawn from the prior
     derivatives: Any  # z (start, dim), rows, centring -> potential, gradient, Hessian
     potential: Any  # z (point, dim), rows, centring -> (point,)
-    begin: Any  # keys, u, potential, gradient in u -> state of every chain
+    begin: Any  # keys, u, potential, gradient in u, step size -> state of every chain
     block: Any  # state, whitening, rows, centring -> state, Trace of `length` iterations
     describe: Any  # z (point, dim), rows, centring -> Described, batched
 
@@ -91,11 +93,11 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
 
     init, kernel = hmc(potential_fn_gen=white, algo="HMC")
 
-    def begin(key: Any, u: Any, potential: Any, gradient: Any) -> Any:
+    def begin(key: Any, u: Any, potential: Any, gradient: Any, step_size: Any) -> Any:
         return init(
             ParamInfo(u, potential, gradient),
             warmup,
-            step_size=0.7,
+            step_size=step_size,
             adapt_mass_matrix=False,
             trajectory_length=math.pi / 2,
             target_accept_prob=0.8,
@@ -124,7 +126,7 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
         jax.jit(jax.vmap(d.prior_draw, over_points)),
         jax.jit(jax.vmap(derivatives, over_points)),
         jax.jit(jax.vmap(d.potential, over_points)),
-        jax.jit(jax.vmap(begin)),
+        jax.jit(jax.vmap(begin, (0, 0, 0, 0, None))),
         jax.jit(jax.vmap(block, over_chains)),
         jax.jit(jax.vmap(d.describe, over_points)),
     )
@@ -134,9 +136,9 @@ def compiled(spec: Spec, settings: Settings) -> Programs:
     return programs(spec, settings.block, settings.warmup * settings.block)
 
 
-def modes(spec: Spec, rows: Rows, centring: Any, seed: int, settings: Settings) -> tuple[Mode, ...]:
+def modes(spec: Spec, rows: Rows, seed: int, settings: Settings) -> tuple[Mode, ...]:
     """The posterior's modes, from `settings.starts` draws of the prior."""
-    p = compiled(spec, settings)
+    p, centring = compiled(spec, settings), non_centred(spec)
     keys = random.split(random.key(seed), settings.starts)
     starts = np.asarray(p.starts(keys, rows, centring))
     return find_modes(lambda z: p.derivatives(z, rows, centring), starts)
@@ -145,52 +147,60 @@ def modes(spec: Spec, rows: Rows, centring: Any, seed: int, settings: Settings) 
 def sample(
     spec: Spec,
     rows: Rows,
-    centring: Any,
     found: tuple[Mode, ...],
     seed: int,
     settings: Settings,
 ) -> Draws:
     """Draws that pass the gate, or the longest tried, whose diagnostics say why they do not.
 
-    Chains start in every mode, in proportion to its Laplace mass (at least one chain each). While
-    the gate fails, the whitening is taken anew from all chains and the run doubled; last, long
+    Chains start in every mode, in proportion to its Laplace mass (at least one chain each), in
+    coordinates whitened at the best mode. The joint mode of a hierarchy is far from where its mass
+    lies, so there short pilot rounds come first, each followed by a new centring and whitening
+    taken from all chains. While the gate fails the same is done and the run doubled; last, long
     NUTS chains.
     """
     rng = np.random.default_rng(seed)
+    centring = non_centred(spec)
     z = _starts(found, settings.chains, rng)
-    whitening = Whitening(found[0].z, found[0].scale)
+    whitening, step = Whitening(found[0].z, found[0].scale), 0.7
+    pilots = settings.pilots if centring else 0
     length = settings.draws
     while True:
-        draws = _run(spec, (whitening, rows, centring), z, length, found, rng, settings)
-        if draws.diagnostics.passed:
+        blocks = 1 if pilots else length
+        args = (whitening, rows, centring)
+        draws, step = _run(spec, args, z, blocks, step, found, rng, settings)
+        if not pilots and draws.diagnostics.passed:
             return draws
-        whitening, z = _whiten(draws.z), draws.z[:, -1]
-        if length >= settings.longest:
+        if not pilots and length >= settings.longest:
             break
-        length *= 2
-    longer = _nuts(spec, rows, centring, whitening, draws, found, rng, settings)
+        length = length if pilots else 2 * length
+        pilots = max(0, pilots - 1)
+        z, centring = recentre(spec, draws.z, centring)
+        whitening, z = _whiten(z), z[:, -1]
+    longer = _nuts(spec, args, draws, found, rng, settings)
     return longer if longer.diagnostics.passed else max(draws, longer, key=_quality)
 
 
-def _run(spec, args, z, length, found, rng, settings) -> Draws:
-    """Warm-up and `length` blocks of draws from chains that start at z (chain, dim)."""
+def _run(spec, args, z, length, step, found, rng, settings) -> tuple[Draws, float]:
+    """Warm-up and `length` blocks of draws from chains that start at z (chain, dim); and the step
+    size that they came to."""
     p = compiled(spec, settings)
     whitening = args[0]
     u = _to_white(z, whitening)
     potential, gradient = _at(p, z, args, settings)
     keys = random.split(random.key(int(rng.integers(2**31))), len(z))
-    state = p.begin(keys, u, potential, gradient @ np.asarray(whitening.scale))
+    state = p.begin(keys, u, potential, gradient @ np.asarray(whitening.scale), step)
     traces = []
     for i in range(settings.warmup + length):
         state, trace = p.block(state, *args)
         if i + 1 == settings.warmup:
             # Chains of one posterior share a step size: alone, each has only its own warm-up.
-            step = np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean())
+            step = float(np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean()))
             adapted = state.adapt_state._replace(step_size=np.full(len(z), step))
             state = state._replace(adapt_state=adapted)
         if i >= settings.warmup:
             traces.append(jax.tree.map(np.asarray, trace))
-    return _collect(traces, whitening, found, "hmc")
+    return _collect(traces, args, found, "hmc"), step
 
 
 def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
@@ -229,23 +239,23 @@ def _whiten(z: np.ndarray) -> Whitening:
     """Mean and covariance over all chains, shrunk a little towards their diagonal."""
     flat = z.reshape(-1, z.shape[-1])
     covariance = np.cov(flat, rowvar=False).reshape(z.shape[-1], z.shape[-1])
-    weight = min(0.5, 2 * z.shape[-1] / len(flat))
+    weight = min(0.5, 0.1 * z.shape[-1] / len(flat))
     covariance = (1 - weight) * covariance + weight * np.diag(np.diag(covariance))
     return Whitening(flat.mean(0), np.linalg.cholesky(covariance))
 
 
-def _collect(
-    traces: list[Trace], whitening: Whitening, found: tuple[Mode, ...], sampler: str
-) -> Draws:
+def _collect(traces: list[Trace], args: tuple, found: tuple[Mode, ...], sampler: str) -> Draws:
+    whitening, _, centring = args
     u, energy, diverging, steps, accept = (
         np.concatenate([np.asarray(t[i]) for t in traces], axis=1) for i in range(5)
     )
     z = u @ np.asarray(whitening.scale).T + whitening.shift
     diagnostics = diagnose(z, energy, diverging, steps, found)
-    return Draws(z, energy, diverging, steps, accept, diagnostics, sampler)
+    return Draws(z, energy, diverging, steps, accept, centring, diagnostics, sampler)
 
 
-def _nuts(spec, rows, centring, whitening, draws, found, rng, settings) -> Draws:
+def _nuts(spec, args, draws, found, rng, settings) -> Draws:
+    whitening, rows, centring = args
     d = density(spec)
     scale, shift = jnp.asarray(whitening.scale), jnp.asarray(whitening.shift)
     mcmc = MCMC(
@@ -267,4 +277,4 @@ def _nuts(spec, rows, centring, whitening, draws, found, rng, settings) -> Draws
     mcmc.run(random.key(int(rng.integers(2**31))), init_params=jnp.asarray(u), extra_fields=fields)
     extra = mcmc.get_extra_fields(group_by_chain=True)
     trace = Trace(mcmc.get_samples(group_by_chain=True), *(extra[f] for f in fields))
-    return _collect([trace], whitening, found, "nuts")
+    return _collect([trace], args, found, "nuts")

@@ -23,9 +23,9 @@ class Additive(SumLaw):
     formula = "E + A N^-a + B D^-b + C (D′ + S)^-c"
     source = "two-stage chinchilla; marin-community/marin with S = 0"
 
-    a_size = Param(exponent(), symbol="a")
-    b_data = Param(exponent(), symbol="b")
-    c_branch = Param(exponent(), symbol="c")
+    a_size = Param(exponent(), of="size", symbol="a")
+    b_data = Param(exponent(), of="data", symbol="b")
+    c_branch = Param(exponent(), of="branch", symbol="c")
     s_branch = Param(dist.LogNormal(-1.0, 1.5), symbol="S/D′₀")
 
     def terms(self, x: Run, at: Anchor, p: Any) -> dict[str, Any]:

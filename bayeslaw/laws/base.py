@@ -57,12 +57,15 @@ class Param:
     across: over domains, `shared` (one value), `pooled` (partially, in unconstrained space) or
         `free` (each domain its own).
     spread: scale of the half-normal prior of the pooling sd, in unconstrained space.
+    of: for an exponent of a `SumLaw`, the term that it bends. Data pin down the slope at the anchor,
+        exponent times share; the sampler takes that as its coordinate.
     symbol: how reviews show it (`α`), when the name itself is not how the field writes it.
     """
 
     prior: Any
     across: Across = "pooled"
     spread: float = 0.3
+    of: str = ""
     symbol: str = ""
 
 
@@ -123,6 +126,11 @@ class Law(abc.ABC):
     def closed_form(self, flops: float, at: Anchor, p: Any) -> Run | None:
         """The compute-optimal run at 6 N D = `flops`, where it is known exactly."""
         return None
+
+    @property
+    def slopes(self) -> dict[str, int]:
+        """Exponent -> index in `shares` of the term that it bends."""
+        return {}
 
     @property
     def two_stage(self) -> bool:
@@ -224,6 +232,10 @@ class SumLaw(Law):
             "shares": Param(dist.Dirichlet(favour_floor), across="pooled", spread=1.0),
             **self.own_parameters,
         }
+
+    @property
+    def slopes(self) -> dict[str, int]:
+        return {n: self.term_names.index(q.of) for n, q in self.own_parameters.items() if q.of}
 
     def log_terms(self, x: Run, at: Anchor, p: Any) -> dict[str, jax.Array]:
         """Name -> log of what the term contributes to the loss; they sum to the loss."""

@@ -21,8 +21,8 @@ class Chinchilla(SumLaw):
     formula = "E + A N^-α + B D^-β"
     source = "Hoffmann et al. 2022, arXiv:2203.15556"
 
-    a_size = Param(exponent(), symbol="α")
-    b_data = Param(exponent(), symbol="β")
+    a_size = Param(exponent(), of="size", symbol="α")
+    b_data = Param(exponent(), of="data", symbol="β")
 
     def terms(self, x: Run, at: Anchor, p: Any) -> dict[str, Any]:
         return {

@@ -55,6 +55,10 @@ class Repeated(Law):
     def parameters(self) -> dict[str, Param]:  # type: ignore[override]
         return {**self.law.parameters, **self.declared()}
 
+    @property
+    def slopes(self) -> dict[str, int]:
+        return self.law.slopes
+
     def log_loss(self, x: Run, at: Anchor, p: Any) -> jax.Array:
         tokens, distinct = getattr(x, self.of), getattr(x, _UNIQUE[self.of])
         return self.law.log_loss(x._replace(**{self.of: worth(tokens, distinct, p.r_repeat)}), at, p)

@@ -25,8 +25,8 @@ class Transfer(SumLaw):
     formula = "E + A N^-a + B (D′ + κ D^g N^d)^-b"
     source = "idea: Hernandez et al. 2021, arXiv:2102.01293"
 
-    a_size = Param(exponent(), symbol="a")
-    b_data = Param(exponent(), symbol="b")
+    a_size = Param(exponent(), of="size", symbol="a")
+    b_data = Param(exponent(), of="data", symbol="b")
     g_transfer = Param(dist.Beta(2.0, 2.0), symbol="g")
     d_transfer = Param(dist.Normal(0.0, 0.2), symbol="d")
     w_transfer = Param(dist.LogNormal(0.0, 1.5), symbol="ω")

@@ -1,0 +1,515 @@
+"""Runs: the validated table of measured losses."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.errors import RunsError
+from bayeslaw.quantity import parse_quantity
+
+MAX_LINE = 1_000_000  # bytes; a longer one is not a table
+SHOWN = 20  # faults printed per file; all are counted
+NATS = {"nats": 1.0, "bits": float(np.log(2.0))}
+UNITS = tuple(f"{scale}/{per}" for scale in NATS for per in ("token", "byte"))
+STATUSES = ("ok", "diverged", "failed")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its kind, unit, least value and meaning."""
+
+    name: str
+    kind: Literal["number", "text"]
+    unit: str
+    meaning: str
+    required: bool = False
+    least: float | None = None
+    above: bool = False  # strictly more than `least`
+    most: float | None = None
+    default: Any = None
+    finite: bool = True
+
+
+COLUMNS = (
+    Column("sweep", "text", "name", "the sweep", default=""),
+    Column("run_id", "text", "name", "one evaluated model", default=""),
+    Column("lineage", "text", "name", "the trunk it came from", default=""),
+    Column("seed", "number", "-", "of the run", default=0.0),
+    Column("params", "number", "weights", "non-embedding parameters N", True, 0.0, True),
+    Column("pretrain_tokens", "number", "tokens", "general tokens D", True, 0.0),
+    Column("specialize_tokens", "number", "tokens", "second-stage tokens D′", least=0.0, default=0.0),
+    Column("branch", "text", "name", "the domain of the second stage", default=""),
+    Column("domain", "text", "name", "what the loss was measured on", default="all"),
+    Column("loss", "number", "nats", "held-out cross-entropy", True, 0.0, True),
+    Column("loss_se", "number", "nats", "its standard error", least=0.0, default=np.nan),
+    Column("unique_tokens", "number", "tokens", "distinct tokens of stage one", least=0.0, above=True,
+           default=np.inf, finite=False),
+    Column("unique_specialize_tokens", "number", "tokens", "distinct tokens of stage two", least=0.0,
+           above=True, default=np.inf, finite=False),
+    Column("recipe", "text", "name", "how the second stage was done", default=""),
+    Column("replay", "number", "0..1", "share of general data in it", least=0.0, most=1.0, default=np.nan),
+    Column("distill", "number", "-", "weight of the KL term", least=0.0, default=np.nan),
+    Column("flops", "number", "FLOPs", "compute of the model's history", least=0.0, above=True,
+           default=np.nan),
+    Column("experts", "number", "count", "branches of its split", least=0.0, default=np.nan),
+    Column("status", "text", "name", "ok, diverged or failed", default="ok"),
+)  # fmt: skip
+NAMES = tuple(c.name for c in COLUMNS)
+KEY = ["sweep", "run_id", "pretrain_tokens", "specialize_tokens", "domain"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a file. `row` counts data rows from 1; 0 is the file as a whole."""
+
+    file: str
+    row: int
+    column: str
+    value: Any
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"row {self.row} (line {self.row + 1}), " if self.row else ""
+        value = "" if self.value is None else f" is {self.value!r}"
+        column = f"column '{self.column}'{value}: " if self.column else ""
+        return f"{where}{column}{self.remedy}"
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """A validated table: a row is one model measured on one domain.
+
+    table: the kept rows (status ok), the columns of `COLUMNS` in order; losses in nats.
+    counts: rows `read`, `kept`, `diverged`, `failed`.  units: domain -> unit of its losses.
+    ignored: columns of the files that have no meaning here.
+    """
+
+    table: pd.DataFrame
+    counts: Mapping[str, int]
+    units: Mapping[str, str]
+    sources: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    @classmethod
+    def from_table(
+        cls, table: pd.DataFrame, unit: str | None = None, map: Mapping[str, str] | None = None,
+        name: str = "table",
+    ) -> Runs:  # fmt: skip
+        """The same checks as `read_runs`, on a table in memory."""
+        faults: list[Fault] = []
+        checked, ignored = _checked(table.copy(), name, name, map or {}, unit, faults)
+        _raise(faults)
+        return _assembled([checked], (name,), ignored)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"Runs({len(self)} rows, domains: {', '.join(self.domains)})"
+
+    @cached_property
+    def domains(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.table["domain"])))
+
+    @cached_property
+    def two_stage(self) -> bool:
+        return bool((self.table["specialize_tokens"] > 0).any())
+
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each numeric column that has any."""
+        numbers = [c.name for c in COLUMNS if c.kind == "number"]
+        low, high = self.table[numbers].min(), self.table[numbers].max()
+        return {n: (float(low[n]), float(high[n])) for n in numbers if low[n] == low[n]}
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the rows, whatever their order."""
+        rows = np.sort(pd.util.hash_pandas_object(self.table, index=False).to_numpy())
+        return hashlib.sha256(rows.tobytes()).hexdigest()
+
+    def select(self, mask: Any) -> Runs:
+        """The rows where `mask` is true."""
+        return self.take(np.flatnonzero(np.asarray(mask)))
+
+    def take(self, rows: Any) -> Runs:
+        """These rows, by position and in this order."""
+        return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
+
+    def on_branch(self) -> Runs:
+        """Rows before a split, and rows of a branch on its own domain: what two-stage laws see."""
+        t = self.table
+        return self.select((t["specialize_tokens"] == 0) | (t["branch"] == t["domain"]))
+
+    def off_branch(self) -> Runs:
+        """Rows of a branch on other domains: what `forgetting` sees."""
+        t = self.table
+        return self.select((t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]))
+
+    def summary(self) -> list[str]:
+        """Which rows went where, in sentences."""
+        c = self.counts
+        kept_out = ", ".join(f"{c[s]} {s}" for s in STATUSES[1:] if c.get(s))
+        lines = [
+            f"{c['read']} rows read, {c['kept']} kept"
+            + (f"; kept out by their status: {kept_out}" if kept_out else "")
+        ]
+        if self.two_stage:
+            lines.append(
+                f"{len(self.on_branch())} rows before the split or on their own branch (fitted), "
+                f"{len(self.off_branch())} off their branch (not fitted)"
+            )
+        units = sorted(set(self.units.values()))
+        lines.append(f"domains: {', '.join(self.domains)} ({', '.join(units)})")
+        if self.ignored:
+            lines.append(f"columns without a meaning here: {', '.join(self.ignored)}")
+        return lines
+
+    def write(self, path: str | Path) -> Path:
+        """Write the kept rows as CSV, atomically. `read_runs` gives them back."""
+        path = Path(path)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        table = self.table.assign(unit=self.table["domain"].map(dict(self.units)))
+        table.to_csv(beside, index=False)
+        os.replace(beside, path)
+        return path
+
+
+def read_runs(
+    *paths: str | Path, map: Mapping[str, str] | None = None, unit: str | None = None
+) -> Runs:
+    """Read and check tables of runs: CSV or parquet, several files, globs.
+
+    map: our column -> theirs, as {"loss": "val_loss"}. Where there is no `loss`, columns
+        `loss/<domain>` or `loss_<domain>` are taken as one loss per domain.
+    unit: of the losses: nats/token (default), bits/token, nats/byte, bits/byte; a `unit` column
+        says it row by row.
+
+    Missing columns: `domain` all, `branch` the domain where D′ > 0, `status` ok, `sweep` the
+    file's name, `run_id` one per row, `lineage` the run_id, `flops` 6 N (D + D′). Rows whose
+    status is diverged or failed are kept out and counted.
+
+    Raises `RunsError` once, with every fault of every file: file, row, column, value, remedy.
+    """
+    faults: list[Fault] = []
+    tables, ignored, sources = [], set(), []
+    if unit is not None and unit not in UNITS:
+        raise RunsError(f"unit '{unit}' is not one of {', '.join(UNITS)}")
+    for file in _expand(paths, faults):
+        raw = _read(file, faults)
+        if raw is None:
+            continue
+        checked, without = _checked(raw, str(file), file.stem, map or {}, unit, faults)
+        tables.append(checked)
+        ignored |= set(without)
+        sources.append(str(file))
+    _raise(faults)
+    return _assembled(tables, tuple(sources), tuple(sorted(ignored)))
+
+
+def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
+    files: list[Path] = []
+    if not paths:
+        faults.append(Fault("", 0, "", None, "no files given; try runs/*.csv"))
+    for path in map_str(paths):
+        found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]
+        if not found:
+            faults.append(Fault(path, 0, "", None, "no file matches; check the folder and the name"))
+        for file in found:
+            if Path(file).is_dir():
+                faults.append(Fault(file, 0, "", None, f"is a folder; give its files: {file}/*.csv"))
+            elif not Path(file).is_file():
+                faults.append(Fault(file, 0, "", None, "no such file; check the path"))
+            elif Path(file) not in files:
+                files.append(Path(file))
+    return files
+
+
+def map_str(paths: Iterable[str | Path]) -> list[str]:
+    return [str(p) for p in paths]
+
+
+def _read(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
+    """The file's cells as text, or a fault."""
+
+    def fault(remedy: str, row: int = 0) -> None:
+        faults.append(Fault(str(file), row, "", None, remedy))
+
+    if file.suffix in (".parquet", ".pq"):
+        try:
+            return pd.read_parquet(file)
+        except ImportError:
+            return fault("parquet needs pyarrow: pip install 'bayeslaw[parquet]'")
+        except Exception as error:
+            return fault(f"not readable as parquet ({type(error).__name__}); write it anew, or as CSV")
+    problem = _sniff(file)
+    if problem:
+        return fault(problem)
+    try:
+        raw = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig",
+                          index_col=False, on_bad_lines="error", header=None)  # fmt: skip
+    except pd.errors.EmptyDataError:
+        return fault("the file is empty; it needs a header and rows")
+    except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
+        return fault(f"not readable as CSV: {str(error).strip()}; every line needs as many cells as the header")
+    header = raw.iloc[0].str.strip().tolist()
+    twice = sorted({h for h in header if header.count(h) > 1})
+    if twice:
+        return fault(f"columns named twice: {', '.join(twice)}; rename one of each")
+    table = raw.iloc[1:].reset_index(drop=True)
+    table.columns = pd.Index(header)
+    if not len(table):
+        return fault("a header but no rows")
+    return table
+
+
+def _sniff(file: Path) -> str:
+    """What makes the file no text table, found in pieces so that nothing huge is loaded."""
+    run = 0
+    with file.open("rb") as stream:
+        while piece := stream.read(1 << 16):
+            if b"\0" in piece:
+                return "a binary file; give CSV or parquet"
+            lines = piece.split(b"\n")
+            if len(lines) == 1:
+                run += len(piece)
+            else:
+                run = max(run + len(lines[0]), *map(len, lines[1:]))
+            if run > MAX_LINE:
+                return f"a line is longer than {MAX_LINE} bytes; this is not a table of runs"
+            run = len(lines[-1]) if len(lines) > 1 else run
+    try:
+        with file.open(encoding="utf-8") as text:
+            while text.read(1 << 20):
+                pass
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 (byte {error.start}); save it as UTF-8"
+    return ""
+
+
+def _checked(
+    table: pd.DataFrame,
+    file: str,
+    sweep: str,
+    mapping: Mapping[str, str],
+    unit: str | None,
+    faults: list[Fault],
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Our columns, filled and converted; faults are added to the list."""
+    table = _renamed(table, file, mapping, faults)
+    if "loss" not in table:
+        table = _long(table)
+    table = table.reset_index(drop=True)
+    ignored = tuple(c for c in table.columns if c not in NAMES and c not in ("unit", "_row"))
+    here: list[Fault] = []
+    for column in COLUMNS:
+        if column.required and column.name not in table:
+            close = difflib.get_close_matches(column.name, list(map_str(ignored)), 1, 0.5)
+            hint = f"; is it '{close[0]}'? then --map {column.name}={close[0]}" if close else (
+                f"; name it with --map {column.name}=THEIRS"
+            )
+            here.append(Fault(file, 0, column.name, None, f"missing{hint}"))
+    row = table["_row"] if "_row" in table else pd.Series(np.arange(len(table)))
+    status = _text(table, "status", "ok").replace("", "ok")
+    bad = ~status.isin(STATUSES)
+    here += [
+        Fault(file, int(row[i]) + 1, "status", status[i], f"use one of {', '.join(STATUSES)}")
+        for i in np.flatnonzero(bad)
+    ]
+    done = {"status": status}
+    for column in COLUMNS:
+        if column.name == "status" or (column.required and column.name not in table):
+            continue
+        if column.kind == "text":
+            done[column.name] = _text(table, column.name, column.default)
+        else:
+            done[column.name] = _number(table, column, status, file, row, here)
+    if not any(f.row == 0 for f in here):
+        _fill(done, table, sweep, unit, file, row, here)
+    faults += here
+    if here:
+        return pd.DataFrame(), ignored
+    frame = pd.DataFrame(done)[[*NAMES, "unit"]].assign(_file=file, _row=row)
+    return frame, ignored
+
+
+def _renamed(
+    table: pd.DataFrame, file: str, mapping: Mapping[str, str], faults: list[Fault]
+) -> pd.DataFrame:
+    for ours, theirs in mapping.items():
+        if theirs not in table:
+            faults.append(Fault(file, 0, theirs, None, f"not in the file, so it cannot be '{ours}'"))
+    taken = {ours for ours, theirs in mapping.items() if theirs in table and theirs != ours}
+    table = table.drop(columns=[c for c in table if c in taken])
+    return table.rename(columns={theirs: ours for ours, theirs in mapping.items()})
+
+
+def _long(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per loss column (`loss/<domain>`, `loss_<domain>`), where there is any."""
+    found = {
+        c: c[5:]
+        for c in map_str(table.columns)
+        if c[:5] in ("loss/", "loss_") and c[5:] and not c.startswith("loss_se")
+    }
+    if not found:
+        return table
+    errors = {d: e for d in found.values() for e in (f"loss_se/{d}", f"loss_se_{d}") if e in table}
+    kept = table.drop(columns=[*found, *errors.values()])
+    parts = []
+    for column, domain in found.items():
+        part = kept.assign(loss=table[column], domain=domain, _row=np.arange(len(table)))
+        if domain in errors:
+            part["loss_se"] = table[errors[domain]]
+        parts.append(part[part["loss"].astype(str).str.strip() != ""])
+    return pd.concat(parts)
+
+
+def _text(table: pd.DataFrame, name: str, default: str) -> pd.Series:
+    if name not in table:
+        return pd.Series([default] * len(table), dtype=object)
+    values = table[name]
+    return values.where(values.notna(), "").astype(str).str.strip().replace("", default).astype(object)
+
+
+def _number(
+    table: pd.DataFrame,
+    column: Column,
+    status: pd.Series,
+    file: str,
+    row: pd.Series,
+    faults: list[Fault],
+) -> pd.Series:
+    """The column as floats; human numbers are read, everything else that is no number is a fault."""
+    if column.name not in table:
+        return pd.Series(np.full(len(table), column.default, dtype=float))
+    raw = table[column.name]
+    text = raw.where(raw.notna(), "").astype(str).str.strip()
+    empty = (text == "").to_numpy()
+    values = pd.to_numeric(text.where(~empty, None), errors="coerce").to_numpy(float).copy()
+    excused = (status != "ok").to_numpy() & (column.name in ("loss", "loss_se"))
+    for i in np.flatnonzero(np.isnan(values) & ~empty):
+        try:
+            values[i] = float("nan") if text[i].lower() == "nan" else parse_quantity(text[i])
+        except ValueError:
+            if not excused[i]:
+                faults.append(Fault(file, int(row[i]) + 1, column.name, text[i],
+                                    "text where a number belongs; write 7e9, 7B or 350M"))  # fmt: skip
+                values[i] = column.least if column.least and not column.above else 1.0
+    if not column.required:
+        values = np.where(empty, column.default, values)
+    missing = np.isnan(values) & ~(empty if not column.required else False) & ~excused
+    remedies = [(missing, "not a number; fill it in, or mark the run's status diverged")]
+    if column.finite:
+        remedies.append((np.isinf(values) & ~excused, "infinite; mark the run's status diverged"))
+    if column.least is not None:
+        low = values <= column.least if column.above else values < column.least
+        than = "more than" if column.above else "at least"
+        remedies.append((low & ~excused & ~np.isinf(values), f"must be {than} {column.least:g}"))
+    if column.most is not None:
+        remedies.append((values > column.most, f"must be at most {column.most:g}"))
+    for wrong, remedy in remedies:
+        faults += [
+            Fault(file, int(row[i]) + 1, column.name, text[i] or None, remedy)
+            for i in np.flatnonzero(wrong)
+        ]
+    return pd.Series(values)
+
+
+def _fill(
+    done: dict[str, pd.Series],
+    table: pd.DataFrame,
+    sweep: str,
+    unit: str | None,
+    file: str,
+    row: pd.Series,
+    faults: list[Fault],
+) -> None:
+    """What absent columns mean, the unit of the losses, and what rows must agree on."""
+    split = done["specialize_tokens"] > 0
+    given = done["branch"] != ""
+    faults += [
+        Fault(file, int(row[i]) + 1, "branch", done["branch"][i],
+              "a branch with specialize_tokens 0; leave it empty, or give the tokens")
+        for i in np.flatnonzero(given & ~split)
+    ]  # fmt: skip
+    done["branch"] = done["branch"].where(given, done["domain"].where(split, ""))
+    done["sweep"] = done["sweep"].replace("", sweep)
+    one_each = pd.Series([f"row{int(r) + 1}" for r in row], dtype=object)
+    done["run_id"] = done["run_id"].where(done["run_id"] != "", one_each)
+    done["lineage"] = done["lineage"].where(done["lineage"] != "", done["run_id"])
+    tokens = done["pretrain_tokens"] + done["specialize_tokens"]
+    done["flops"] = done["flops"].fillna(6 * done["params"] * tokens)
+    said = _text(table, "unit", unit or "nats/token")
+    faults += [
+        Fault(file, int(row[i]) + 1, "unit", said[i], f"use one of {', '.join(UNITS)}")
+        for i in np.flatnonzero(~said.isin(UNITS))
+    ]
+    scale = said.str.split("/").str[0].map(NATS).fillna(1.0)
+    done["loss"], done["loss_se"] = done["loss"] * scale, done["loss_se"] * scale
+    done["unit"] = "nats/" + said.str.split("/").str[-1]
+
+
+def _assembled(tables: list[pd.DataFrame], sources: tuple[str, ...], ignored: tuple[str, ...]) -> Runs:
+    """One table of all files: keys unique, one unit per domain, kept rows only."""
+    table = pd.concat(tables, ignore_index=True)
+    faults: list[Fault] = []
+    for i in np.flatnonzero(table.duplicated(KEY, keep="first")):
+        r = table.iloc[i]
+        key = ", ".join(f"{k} {r[k]:g}" if isinstance(r[k], float) else f"{k} {r[k]}" for k in KEY)
+        faults.append(Fault(r["_file"], int(r["_row"]) + 1, "run_id", r["run_id"],
+                            f"measured twice ({key}); drop one, or give repeats their own run_id"))  # fmt: skip
+    units = table.groupby("domain")["unit"].unique()
+    for domain, found in units.items():
+        if len(found) > 1:
+            faults.append(Fault(sources[0], 0, "unit", ", ".join(found),
+                                f"two units within domain '{domain}'; convert one, or rename it"))  # fmt: skip
+    _raise(faults)
+    ok = table["status"] == "ok"
+    counts = {"read": len(table), "kept": int(ok.sum())} | {
+        s: int((table["status"] == s).sum()) for s in STATUSES[1:]
+    }
+    kept = table.loc[ok, list(NAMES)].reset_index(drop=True)
+    if not len(kept):
+        raise RunsError(f"{', '.join(sources)}: no rows left, all {len(table)} are diverged or failed")
+    _schema().validate(kept)
+    return Runs(kept, counts, {str(d): u[0] for d, u in units.items()}, sources, ignored)
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Any:
+    """The promise that every `Runs.table` keeps, as a pandera schema derived from `COLUMNS`."""
+    import pandera.pandas as pa
+
+    def column(c: Column) -> Any:
+        if c.kind == "text":
+            return pa.Column(object, coerce=True)
+        checks = [pa.Check.gt(c.least) if c.above else pa.Check.ge(c.least)] if c.least is not None else []
+        return pa.Column(float, checks, nullable=not c.required)
+
+    return pa.DataFrameSchema({c.name: column(c) for c in COLUMNS}, strict=True, unique=KEY)
+
+
+def _raise(faults: list[Fault]) -> None:
+    if not faults:
+        return
+    files: dict[str, list[Fault]] = {}
+    for fault in faults:
+        files.setdefault(fault.file, []).append(fault)
+    lines = []
+    for file, found in files.items():
+        lines.append(f"{file or 'runs'}: {len(found)} fault{'s' * (len(found) > 1)}")
+        lines += [f"  {fault}" for fault in found[:SHOWN]]
+        if len(found) > SHOWN:
+            lines.append(f"  ... and {len(found) - SHOWN} more")
+    raise RunsError("\n".join(lines))

@@ -1,0 +1,49 @@
+"""Recipes: frozen, named rules that turn a width and token counts into a training run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model of a given width is shaped and trained. Every number has its source beside it."""
+
+    name: str
+    layers: int  # constant depth: width alone is the size axis (nanochat varies both)
+    head_width: int
+    context: int  # bytes; half a line of code is too short, 128 doubles the attention cost
+    batch: int  # sequences; batch × context = 1024 tokens keeps ≥ 1 500 steps at the smallest D
+    rate: float  # peak rate at `rate_width`; measured, see runs/quickstart/README.md
+    rate_width: int
+    rate_power: float  # rate × (rate_width / width)^power; measured at both ends
+    warmup: int  # steps
+    cooldown: float  # share of D spent cooling down (WSD, Hu et al. 2024, arXiv:2404.06395)
+    beta1: float = 0.9
+    beta2: float = 0.95  # Hoffmann et al. 2022 and most since
+    decay: float = 0.1  # AdamW, matrices only
+    clip: float = 1.0
+    branch_from: str = "stable"  # the constant-rate checkpoint at D, not the cooled one
+
+    def rate_at(self, width: int) -> float:
+        return self.rate * (self.rate_width / width) ** self.rate_power
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.batch * self.context
+
+    def fields(self) -> dict[str, object]:
+        return asdict(self)
+
+
+RECIPES = {
+    "bytes-wsd": Recipe(
+        "bytes-wsd", layers=2, head_width=8, context=64, batch=16, rate=1.0e-2, rate_width=32,
+        rate_power=0.5, warmup=100, cooldown=0.2,
+    ),
+    # For tests and first steps: shallow and short.
+    "tiny": Recipe(
+        "tiny", layers=1, head_width=8, context=32, batch=8, rate=1.0e-2, rate_width=16,
+        rate_power=0.5, warmup=10, cooldown=0.2,
+    ),
+}  # fmt: skip
