@@ -1,0 +1,56 @@
+"""bayeslaw: Bayesian scaling laws for models that are pretrained, then split.
+
+The public names load what they need when they are first used: importing bayeslaw loads neither
+jax nor torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
+    from bayeslaw.forecast import Forecast, forecast
+    from bayeslaw.infer.ensemble import Ensemble, read_posterior
+    from bayeslaw.infer.fit import fit
+    from bayeslaw.infer.posterior import Posterior
+    from bayeslaw.laws import LAWS, Law, Param, Run, SumLaw, find_law
+    from bayeslaw.plan.plan import Plan, plan
+    from bayeslaw.runs import Runs, read_runs
+
+_HOME = {
+    "BayeslawError": "errors", "FitError": "errors", "PlanError": "errors", "RunsError": "errors",
+    "SweepError": "errors",
+    "Runs": "runs", "read_runs": "runs",
+    "LAWS": "laws", "Law": "laws", "Param": "laws", "Run": "laws", "SumLaw": "laws",
+    "find_law": "laws",
+    "fit": "infer.fit", "Posterior": "infer.posterior",
+    "Ensemble": "infer.ensemble", "read_posterior": "infer.ensemble",
+    "Forecast": "forecast", "forecast": "forecast",
+    "Plan": "plan.plan", "plan": "plan.plan",
+}  # fmt: skip
+# Rooms that share their name with their verb: the verb is what `from bayeslaw import plan` means.
+_VERBS = ("forecast", "plan")
+
+__all__ = [
+    "LAWS", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
+    "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError", "__version__",
+    "find_law", "fit", "forecast", "plan", "read_posterior", "read_runs",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("bayeslaw")
+    if name not in _HOME:
+        raise AttributeError(f"module 'bayeslaw' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"bayeslaw.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from bayeslaw.errors import FitError
 from bayeslaw.infer.ensemble import Ensemble, Kind
 from bayeslaw.laws import Run
+from bayeslaw.quantity import parse_quantity
 
 SCHEMA = 1
 
@@ -96,6 +98,27 @@ def forecast(
         for k in domains
     ]  # fmt: skip
     return Forecast(tuple(rows))
+
+
+def read_designs(path: str | Path) -> pd.DataFrame:
+    """A table of designs (CSV, human numbers allowed). Raises `FitError` when it cannot be read."""
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise FitError(f"{path}: not readable as a table of designs: {error}") from None
+    for column in Run._fields:
+        if column in table:
+            table[column] = [_quantity(text) for text in table[column]]
+    return table
+
+
+def _quantity(text: str) -> Any:
+    """A number, None where the cell is empty, or the text itself, for the checks to name."""
+    try:
+        return parse_quantity(text) if text.strip() else None
+    except ValueError:
+        return text
 
 
 def extrapolation(fitted: Ensemble, run: Run) -> np.ndarray:

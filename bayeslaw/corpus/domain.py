@@ -50,7 +50,7 @@ def build(
     """De-duplicate, split by hash and describe. Domains under `min_bytes` are left out, and named.
 
     The text of a domain is cut into chunks; a chunk seen before (in any domain) is dropped. Its
-    hash decides its part: 10 % held-out, 50 % pretraining, 40 % second stage. The chunks of a part
+    hash decides its part: 20 % held-out, 40 % pretraining, 40 % second stage. The chunks of a part
     are in the order of their hashes, so that any prefix is a fair sample.
     """
     seen: set[bytes] = set()
@@ -63,7 +63,7 @@ def build(
                 continue
             seen.add(key)
             tenth = key[0] * 10 // 256
-            parts[0 if tenth == 0 else 1 if tenth <= 5 else 2].append((key, chunk))
+            parts[0 if tenth <= 1 else 1 if tenth <= 5 else 2].append((key, chunk))
         size = sum(len(chunk) for part in parts for _, chunk in part)
         if size < min_bytes:
             left_out[name] = size

@@ -38,8 +38,8 @@ class Recipe:
 
 RECIPES = {
     "bytes-wsd": Recipe(
-        "bytes-wsd", layers=2, head_width=8, context=64, batch=16, rate=1.0e-2, rate_width=32,
-        rate_power=0.5, warmup=100, cooldown=0.2,
+        "bytes-wsd", layers=2, head_width=8, context=64, batch=16, rate=2.0e-2, rate_width=32,
+        rate_power=0.75, warmup=100, cooldown=0.2,
     ),
     # For tests and first steps: shallow and short.
     "tiny": Recipe(

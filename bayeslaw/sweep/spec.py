@@ -42,7 +42,7 @@ class SweepSpec(BaseModel):
             faults += [
                 f"width {w} is not a multiple of the recipe's head width {recipe.head_width}"
                 for w in self.widths
-                if w % (2 * recipe.head_width // 2)
+                if w % recipe.head_width
             ]
             faults += [
                 f"{n} = {t} is less than one step of {recipe.tokens_per_step} tokens"

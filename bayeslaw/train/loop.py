@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bayeslaw.sweep.recipe import Recipe
-from bayeslaw.train.data import Windows
+from bayeslaw.train.data import Heldout, Windows
 from bayeslaw.train.model import Decoder, Shape, make
 
 
@@ -86,17 +86,25 @@ def cool(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
     return lambda i: peak * (1 - math.sqrt((i + 0.5) / steps))
 
 
-@torch.no_grad()
-def evaluate(model: Decoder, windows: Tensor, batch: int = 256) -> tuple[float, float]:
-    """Mean cross-entropy over the windows, nats/token, and its standard error over windows."""
+@torch.inference_mode()
+def evaluate(model: Decoder, text: Heldout, batch: int = 128) -> tuple[float, float]:
+    """Cross-entropy on held-out text, nats/token, and its standard error over windows.
+
+    The regression estimator: mean(l) - β (mean(b) - mean of b over all text), b the bigram loss of
+    a window and β the slope of l on b. Its standard error is that of the residuals.
+    """
     model.eval()
     losses = []
-    for part in windows.split(batch):
+    for part in text.windows.split(batch):
         logits = model(part[:, :-1])
         each = F.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten(), reduction="none")
         losses.append(each.view(len(part), -1).mean(1).double())
-    every = torch.cat(losses)
-    return float(every.mean()), float(every.std() / math.sqrt(len(every)))
+    loss, control = torch.cat(losses), text.control
+    centred = control - control.mean()
+    slope = (centred * loss).sum() / (centred**2).sum()
+    residual = loss - loss.mean() - slope * centred
+    mean = loss.mean() - slope * (control.mean() - text.control_mean)
+    return float(mean), float(residual.std() / math.sqrt(len(loss)))
 
 
 def pack(state: State) -> bytes:

@@ -1,0 +1,278 @@
+"""plan: the decision under a posterior, what it is compared with, and how sure it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayeslaw.cost import Budget
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.curves import Curves
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.infer.precision import double
+from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.bounds import Bounds, bounds_of
+from bayeslaw.plan.optimum import Optimum, optimise, total
+from bayeslaw.plan.risk import Risk, parse_risk
+
+SCHEMA = 1
+SPLITS = (0.1, 0.5)  # shares of compute in branches that people use as rules of thumb
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One design with the draws of its loss on every domain."""
+
+    name: str
+    arrangement: str
+    run: Run  # fields of shape (domain,)
+    losses: np.ndarray  # (draw, domain)
+    totals: np.ndarray  # (draw,): the weighted loss
+    risk: float
+    at_bound: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer. `to_json` is its file; every field is described there by its name.
+
+    chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
+    thumb, and the caller's designs, at the same budget.
+    """
+
+    chosen: Candidate
+    others: tuple[Candidate, ...]
+    domains: tuple[str, ...]
+    weights: np.ndarray
+    flops: float
+    risk: Risk
+    kind: str
+    prob: float
+    not_assessable: tuple[tuple[str, str], ...]
+    extrapolation: Mapping[str, float]
+
+    def _best(self) -> np.ndarray:
+        """Every draw's least loss among the candidates."""
+        return np.min([c.totals for c in (self.chosen, *self.others)], axis=0)
+
+    def regret(self, candidate: Candidate) -> float:
+        """Expected loss above each draw's best candidate, nats."""
+        return float((candidate.totals - self._best()).mean())
+
+    @property
+    def p_best(self) -> float:
+        """Probability that no other arrangement (at its own optimum) has a lower loss."""
+        rivals = [c.totals for c in self.others if c.name == c.arrangement]
+        return float((self.chosen.totals <= np.min([self.chosen.totals, *rivals], axis=0)).mean())
+
+    @property
+    def p_split_beats_generalist(self) -> float | None:
+        """Probability that the best split has a lower loss than the best generalist."""
+        named = {c.arrangement: c for c in (*reversed(self.others), self.chosen)
+                 if c.name == c.arrangement}  # fmt: skip
+        if "trunk" not in named or "generalist" not in named:
+            return None
+        return float((named["trunk"].totals < named["generalist"].totals).mean())
+
+    def to_json(self) -> dict[str, Any]:
+        c = self.chosen
+        return {
+            "schema": SCHEMA,
+            **self._sizes(c),
+            "flops": float(_spent(c)),
+            "risk": str(self.risk),
+            "kind": self.kind,
+            "prob": self.prob,
+            "loss": self._said(c.totals),
+            "domains": {d: self._said(c.losses[:, k]) for k, d in enumerate(self.domains)},
+            "weights": {d: float(w) for d, w in zip(self.domains, self.weights, strict=True)},
+            "p_best": self.p_best,
+            "p_split_beats_generalist": self.p_split_beats_generalist,
+            "regret": self.regret(c),
+            "at_bound": list(c.at_bound),
+            "extrapolation": dict(self.extrapolation),
+            "not_assessable": [{"arrangement": a, "reason": r} for a, r in self.not_assessable],
+            "baselines": [
+                {
+                    "name": o.name,
+                    **self._sizes(o),
+                    "flops": float(_spent(o)),
+                    "loss": self._said(o.totals),
+                    "risk_value": o.risk,
+                    "regret": self.regret(o),
+                    "p_plan_beats": float((c.totals < o.totals).mean()),
+                }
+                for o in self.others
+            ],
+        }
+
+    def write(self, path: str | Path) -> Path:
+        """Write plan.json, atomically."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        os.replace(beside, path)
+        return path
+
+    def _said(self, draws: np.ndarray) -> dict[str, Any]:
+        tail = (1 - self.prob) / 2
+        lo, hi = np.quantile(draws, [tail, 1 - tail])
+        return {"mean": float(draws.mean()), "interval": [float(lo), float(hi)]}
+
+    def _sizes(self, c: Candidate) -> dict[str, Any]:
+        def by_domain(values: np.ndarray) -> dict[str, float]:
+            return {d: float(v) for d, v in zip(self.domains, values, strict=True)}
+
+        one = c.arrangement in ("trunk", "generalist")
+        return {
+            "arrangement": c.arrangement,
+            "params": float(c.run.params[0]) if one else by_domain(c.run.params),
+            "pretrain_tokens": float(c.run.pretrain_tokens[0]) if one
+            else by_domain(c.run.pretrain_tokens),
+            "specialize_tokens": by_domain(c.run.specialize_tokens),
+        }  # fmt: skip
+
+
+def plan(
+    fitted: Ensemble,
+    flops: float | str,
+    weights: Mapping[str, float] | None = None,
+    risk: str | Risk = "mean",
+    arrangements: Sequence[str] | None = None,
+    stretch: float = 4.0,
+    prob: float = 0.9,
+    draws: int = 1000,
+    accept: bool = False,
+    designs: Mapping[str, Run] | None = None,
+) -> Plan:
+    """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
+
+    flops: a ceiling on training compute, spent in full. weights: domain -> weight (default: all
+    equal; domains not named get 0 once any is). risk: `mean`, `quantile:q`, `cvar:a`, on draws of
+    kind `mean`. arrangements: those to choose from (default: every assessable one). stretch: how
+    far the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design
+    of the caller's, scored beside the plan.
+
+    Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
+    """
+    fitted = fitted.accept(accept)
+    budget, risk = Budget.of(flops), parse_risk(risk)
+    share = _weights(fitted, weights)
+    bounds = bounds_of(fitted, stretch)
+    assessed, without = _assessable(fitted, arrangements)
+    if not 0 < prob < 1:
+        raise PlanError(f"prob must lie between 0 and 1, got {prob}")
+    with double():
+        curves = jax.device_put(fitted.curves(draws))
+        optima = [
+            optimise(a, curves, budget.flops, share, risk, bounds, fitted.domains) for a in assessed
+        ]
+        found = [_candidate(o.arrangement, o, curves, share, risk) for o in optima]
+        if "trunk" in assessed:
+            found += _rules_of_thumb(curves, budget.flops, share, risk, bounds, fitted.domains)
+        for name, run in (designs or {}).items():
+            full = Run(*(np.broadcast_to(np.asarray(f, float), share.shape) for f in run[:3]))
+            kind = "trunk" if np.ptp(full.params) == 0 and (full.specialize_tokens > 0).any() else (
+                "generalist" if (full.specialize_tokens == 0).all() else "independent"
+            )
+            own = Optimum(kind, full, float("nan"), (), float("nan"), 0)
+            found.append(_candidate(name, own, curves, share, risk))
+    chosen = min(found[: len(assessed)], key=lambda c: c.risk)
+    others = tuple(c for c in found if c is not chosen)
+    return Plan(
+        chosen, others, fitted.domains, share, budget.flops, risk, "mean", prob, without,
+        _extrapolation(fitted, chosen),
+    )  # fmt: skip
+
+
+def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:
+    if not weights:
+        return np.full(len(fitted.domains), 1 / len(fitted.domains))
+    faults = [
+        f"weight of unknown domain '{d}'; the fit has {', '.join(fitted.domains)}"
+        for d in weights if d not in fitted.domains
+    ]  # fmt: skip
+    faults += [
+        f"weight of '{d}' is {w:g}; it must be 0 or more, and finite"
+        for d, w in weights.items() if not 0 <= w < float("inf")
+    ]  # fmt: skip
+    if not faults and not sum(weights.values()) > 0:
+        faults.append("all weights are 0; give at least one domain a positive weight")
+    if faults:
+        raise PlanError("the weights cannot be used: " + "; ".join(faults))
+    share = np.array([weights.get(d, 0.0) for d in fitted.domains], float)
+    return share / share.sum()
+
+
+def _assessable(
+    fitted: Ensemble, arrangements: Sequence[str] | None
+) -> tuple[list[str], tuple[tuple[str, str], ...]]:
+    unknown = [a for a in arrangements or () if a not in ARRANGEMENTS]
+    if unknown:
+        raise PlanError(f"arrangement {', '.join(unknown)} is not one of {', '.join(ARRANGEMENTS)}")
+    reasons = {name: a.unassessable(fitted) for name, a in ARRANGEMENTS.items()}
+    chosen = [n for n in ARRANGEMENTS if not reasons[n] and n in (arrangements or ARRANGEMENTS)]
+    without = tuple((n, r) for n, r in reasons.items() if r)
+    if not chosen:
+        raise PlanError("nothing to choose from: " + "; ".join(f"{n}: {r}" for n, r in without))
+    return chosen, without
+
+
+def _candidate(name: str, o: Optimum, curves: Curves, weights: np.ndarray, risk: Risk) -> Candidate:
+    log_loss = np.asarray(_evaluate()(curves, o.run))
+    totals = np.asarray(total(log_loss, weights))
+    return Candidate(
+        name, o.arrangement, o.run, np.exp(log_loss), totals, float(risk(totals)), o.at_bound
+    )
+
+
+@lru_cache(maxsize=1)
+def _evaluate() -> Any:
+    return jax.jit(lambda curves, run: curves.log_loss(run))
+
+
+def _rules_of_thumb(
+    curves: Curves, flops: float, weights: np.ndarray, risk: Risk, bounds: Bounds, names: Any
+) -> list[Candidate]:
+    """A split at a fixed share of compute, the same for all branches, at its best N."""
+    found = []
+    for share in SPLITS:
+        pins = {"split_ratio": float(np.log(share / (1 - share) / len(names)))}
+        o = optimise("trunk", curves, flops, weights, risk, bounds, names, pins)
+        found.append(_candidate(f"split at {share:.0%}", o, curves, weights, risk))
+    return found
+
+
+def _spent(c: Candidate) -> float:
+    """6 N tokens of all that is trained; a trunk is trained once."""
+    n, d, split = (np.asarray(f, float) for f in c.run[:3])
+    if c.arrangement in ("trunk", "generalist"):
+        return float(6 * n[0] * (d[0] + split.sum()))
+    return float((6 * n * (d + split)).sum())
+
+
+def _extrapolation(fitted: Ensemble, c: Candidate) -> dict[str, float]:
+    """By which factor the plan's largest model leaves the sweep's range; 1 inside it."""
+    n, d, split = (np.asarray(f, float) for f in c.run[:3])
+    values = {"params": n, "pretrain_tokens": d, "specialize_tokens": split,
+              "flops": 6 * n * (d + split)}  # fmt: skip
+    out = {}
+    for name, value in values.items():
+        low, high = fitted.ranges.get(name, (0.0, 0.0))
+        if high > 0:
+            above = value / high
+            below = np.where(value > 0, low / np.where(value > 0, value, 1.0), 1.0)
+            out["compute" if name == "flops" else name] = float(
+                max(1.0, above.max(), below.max())
+            )
+    return out
