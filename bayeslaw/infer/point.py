@@ -63,7 +63,8 @@ def point_fit(
         return np.where(np.isfinite(r), r, 1e3)
 
     def jac(z: np.ndarray) -> np.ndarray:
-        return np.nan_to_num(np.asarray(jacobian(z, rows))[kept])
+        slopes = np.nan_to_num(np.asarray(jacobian(z, rows))[kept])
+        return np.clip(slopes, -1e8, 1e8)  # far from the runs it may overflow
 
     fits = []
     for z in np.asarray(draw(random.split(random.key(seed), starts))):

@@ -33,7 +33,8 @@ class Settings:
     block: int = 50  # iterations in one compiled program; the counts below are in blocks
     warmup: int = 2
     draws: int = 3  # of the first run; doubled while the gate fails
-    longest: int = 48
+    longest: int = 24
+    caution: float = 0.6  # factor on the step size after a run with divergent transitions
     pilots: int = 3  # rounds that only find the shape of a hierarchical posterior
     nuts_chains: int = 4
     nuts_warmup: int = 600
@@ -164,16 +165,17 @@ def sample(
     z = _starts(found, settings.chains, rng)
     whitening, step = Whitening(found[0].z, found[0].scale), 0.7
     pilots = settings.pilots if centring else 0
-    length = settings.draws
+    length, caution = settings.draws, 1.0
     while True:
         blocks = 1 if pilots else length
         args = (whitening, rows, centring)
-        draws, step = _run(spec, args, z, blocks, step, found, rng, settings)
+        draws, step = _run(spec, args, z, blocks, step, caution, found, rng, settings)
         if not pilots and draws.diagnostics.passed:
             return draws
         if not pilots and length >= settings.longest:
             break
         length = length if pilots else 2 * length
+        caution *= settings.caution if draws.diagnostics.divergences else 1.0
         pilots = max(0, pilots - 1)
         z, centring = recentre(spec, draws.z, centring)
         whitening, z = _whiten(z), z[:, -1]
@@ -181,7 +183,7 @@ def sample(
     return longer if longer.diagnostics.passed else max(draws, longer, key=_quality)
 
 
-def _run(spec, args, z, length, step, found, rng, settings) -> tuple[Draws, float]:
+def _run(spec, args, z, length, step, caution, found, rng, settings) -> tuple[Draws, float]:
     """Warm-up and `length` blocks of draws from chains that start at z (chain, dim); and the step
     size that they came to."""
     p = compiled(spec, settings)
@@ -196,7 +198,7 @@ def _run(spec, args, z, length, step, found, rng, settings) -> tuple[Draws, floa
         if i + 1 == settings.warmup:
             # Chains of one posterior share a step size: alone, each has only its own warm-up.
             step = float(np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean()))
-            adapted = state.adapt_state._replace(step_size=np.full(len(z), step))
+            adapted = state.adapt_state._replace(step_size=np.full(len(z), caution * step))
             state = state._replace(adapt_state=adapted)
         if i >= settings.warmup:
             traces.append(jax.tree.map(np.asarray, trace))
