@@ -7,6 +7,8 @@ jax nor torch.
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.runs import Runs, read_runs
 
+    __version__: str
+
+__all__ = [
+    "LAWS", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
+    "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError", "__version__",
+    "find_law", "fit", "forecast", "plan", "read_posterior", "read_runs",
+]  # fmt: skip
+
+# The room that each public name lives in.
 _HOME = {
     "BayeslawError": "errors", "FitError": "errors", "PlanError": "errors", "RunsError": "errors",
     "SweepError": "errors",
@@ -30,14 +41,6 @@ _HOME = {
     "Forecast": "forecast", "forecast": "forecast",
     "Plan": "plan.plan", "plan": "plan.plan",
 }  # fmt: skip
-# Rooms that share their name with their verb: the verb is what `from bayeslaw import plan` means.
-_VERBS = ("forecast", "plan")
-
-__all__ = [
-    "LAWS", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
-    "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError", "__version__",
-    "find_law", "fit", "forecast", "plan", "read_posterior", "read_runs",
-]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -54,3 +57,16 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """Two rooms share their name with their verb. Importing a room would put the module where
+    `from bayeslaw import forecast` looks for the function: here the verb stays."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,8 +1,16 @@
-"""Diagnostic plots of a posterior, one line each in `PLOTS`."""
+"""Diagnostic plots of a posterior: one function each, listed in `PLOTS`.
+
+Every function takes a `Posterior` and gives an arviz-plots `PlotCollection`; with the backend
+"none" it holds data instead of a drawing. The docstring's first line becomes the caption.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import textwrap
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,54 +18,88 @@ from typing import Any
 import arviz_plots as azp
 import numpy as np
 import xarray as xr
-from arviz_base.labels import MapLabeller
+from arviz_stats import rhat
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.posterior import Posterior, symbols
 
-CHAINS = 4  # that a trace can show; the others look the same or R-hat says so
 BACKEND = "matplotlib"
+TRACED, RANKED = 4, 8  # chains that a panel can show; R-hat looks at all of them
+PANELS = 12  # quantities shown one to a panel: those whose chains agree least
+COLUMNS = 4
+FEWEST = 20  # effective draws, for LOO weights
+PANEL = (2.6, 1.9)  # inches
+DPI = 110
 
 
 def trace(m: Posterior, backend: str = BACKEND) -> Any:
-    """Traces of a few chains: do they wander about the same level?"""
-    return azp.plot_trace(_few(m), var_names=_names(m), labeller=_labels(m), backend=backend)
+    """Traces of 4 chains, of the quantities with the largest R-hat: all should wander about one
+    level."""
+    shown = _chains(_worst(m), TRACED)
+    return azp.plot_trace(
+        shown,
+        backend=backend,
+        visuals={"trace": {"width": 0.6, "alpha": 0.8}, "xlabel": False},
+        **_grid(shown),
+    )
 
 
 def rank(m: Posterior, backend: str = BACKEND) -> Any:
-    """Ranks of the draws of each chain among all: flat when chains agree."""
-    return azp.plot_rank(_few(m, 8), var_names=_names(m), labeller=_labels(m), backend=backend,
-                         ci_prob=0.99)  # fmt: skip
+    """Ranks of 8 chains, of the quantities with the largest R-hat: inside the grey band when chains
+    agree."""
+    shown = _chains(_thinned(m, _worst(m)), RANKED)
+    return azp.plot_rank(shown, backend=backend, ci_prob=0.99, **_grid(shown))
 
 
 def energy(m: Posterior, backend: str = BACKEND) -> Any:
-    """Energy and its change from draw to draw: alike when the tails are reached."""
-    return azp.plot_energy(m.tree, backend=backend)
+    """BFMI right of the dashed line, and two energies that are alike: the tails are reached."""
+    return azp.plot_energy(m.tree, backend=backend, figure_kwargs=_figure(10, 3.2))
 
 
 def forest(m: Posterior, backend: str = BACKEND) -> Any:
-    """Means and 90 % intervals of the parameters, domain by domain."""
-    return azp.plot_forest(_few(m, None), var_names=_names(m), labeller=_labels(m), combined=True,
-                           ci_probs=(0.5, 0.9), ci_kind="eti", backend=backend)  # fmt: skip
+    """Medians with 50 % and 90 % intervals of the law's parameters."""
+    every = _quantities(m, "posterior")
+    shown = every[[n for n in every.data_vars if not str(n).endswith("%")]]
+    rows = sum(v.sizes.get("domain", 1) for v in shown.data_vars.values())
+    return azp.plot_forest(
+        _tree(posterior=shown),
+        combined=True,
+        point_estimate="median",
+        ci_probs=(0.5, 0.9),
+        ci_kind="eti",
+        backend=backend,
+        figure_kwargs=_figure(8, 1.2 + 0.24 * rows),
+    )
 
 
 def predictive(m: Posterior, backend: str = BACKEND) -> Any:
-    """Measured log losses among those that the model would have produced."""
-    return azp.plot_ppc_dist(m.tree, backend=backend, num_samples=50)
+    """Measured log losses (black) among 50 tables that the model would have produced (blue)."""
+    return azp.plot_ppc_dist(m.tree, backend=backend, num_samples=50, figure_kwargs=_figure(7, 3.6))
 
 
 def prior_posterior(m: Posterior, backend: str = BACKEND) -> Any:
-    """What the runs have taught: prior against posterior."""
-    return azp.plot_prior_posterior(_few(m, None), var_names=_names(m), labeller=_labels(m),
-                                    backend=backend)  # fmt: skip
+    """What the runs have taught: prior (95 % of it) against posterior, one line a domain."""
+    prior, posterior = _quantities(m, "prior"), _quantities(m, "posterior")
+    shown = _tree(prior=_inner(prior), posterior=posterior)
+    return azp.plot_prior_posterior(
+        shown,
+        backend=backend,
+        cols=["__variable__"],
+        aes={"color": ["group"], "overlay": ["domain"]},
+        **_grid(shown),
+    )
 
 
 def loo_pit(m: Posterior, backend: str = BACKEND) -> Any:
-    """Probability integral transform of each run, left out: uniform when intervals hold."""
-    return azp.plot_loo_pit(_paired(m), ci_prob=0.94, backend=backend)
+    """Where each measured run falls in its own forecast without it: inside the grey band when
+    intervals hold."""
+    return azp.plot_loo_pit(
+        _paired(m), ci_prob=0.94, backend=backend, figure_kwargs=_figure(7, 3.6)
+    )
 
 
-PLOTS: dict[str, Callable[..., Any]] = {
+Plot = Callable[..., Any]
+PLOTS: dict[str, Plot] = {
     "trace": trace,
     "rank": rank,
     "energy": energy,
@@ -66,53 +108,155 @@ PLOTS: dict[str, Callable[..., Any]] = {
     "prior-posterior": prior_posterior,
     "loo-pit": loo_pit,
 }
+_NOISE = ("sigma", "lineage_spread")
+
+
+def plots_of(m: Posterior) -> dict[str, Plot]:
+    """The plots that speak about a member: none for a point fit, those of chains only for chains,
+    and LOO-PIT only where enough draws count to be weighed."""
+    silent: set[str] = set()
+    if m.method != "nuts":
+        silent |= {"trace", "rank", "energy"}
+    if not m.diagnostics.ess_bulk >= FEWEST:
+        silent.add("loo-pit")
+    return {} if m.method == "huber" else {n: p for n, p in PLOTS.items() if n not in silent}
 
 
 def draw_all(
-    fitted: Ensemble, folder: Path, progress: Callable[..., None] | None = None
+    fitted: Ensemble, folder: str | Path, progress: Callable[[str, float], None] | None = None
 ) -> list[Path]:
-    """Write every plot of every sampled member as <law>-<plot>.png, and return the files."""
+    """Write every plot of every member as <law>-<plot>.png, and return the files.
+
+    progress: called with what is drawn next and the share that is done.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(m, name, plot) for m in fitted.members for name, plot in plots_of(m).items()]
     written = []
-    for member in fitted.members:
-        if member.method == "huber":
-            continue  # a point has no draws to look at
-        for name, draw in PLOTS.items():
-            if progress:
-                progress(f"{member.law.name} {name}")
-            file = folder / f"{_slug(member.law.name)}-{name}.png"
-            collection = draw(member)
-            collection.savefig(file, dpi=110)
-            _close(collection)
-            written.append(file)
+    for i, (member, name, plot) in enumerate(jobs):
+        if progress:
+            progress(f"{member.law.name} {name}", i / len(jobs))
+        written.append(_draw(member, plot, folder / f"{_slug(member.law.name)}-{name}.png"))
     return written
 
 
+def caption(m: Posterior, plot: Plot) -> str:
+    """The law and the first sentence of the plot's docstring."""
+    about = " ".join((plot.__doc__ or "").split())
+    return f"{m.law.name}. {about}"
+
+
+def _draw(m: Posterior, plot: Plot, file: Path) -> Path:
+    """One PNG, written beside and renamed."""
+    import matplotlib.pyplot as plt
+
+    beside = file.with_name(f".{file.stem}.{os.getpid()}.png")
+    with warnings.catch_warnings():
+        # A posterior that failed has flat densities and heavy weights: the gate has said so.
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        collection = plot(m)
+        figure = collection.viz["figure"].item()
+        try:
+            width = int(11 * figure.get_size_inches()[0])
+            figure.suptitle("\n".join(textwrap.wrap(caption(m, plot), width)), fontsize=10)
+            figure.savefig(beside, dpi=DPI)
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+            plt.close(figure)
+    return file
+
+
 def _slug(name: str) -> str:
+    """A law's name as part of a file's: coupled(additive) -> coupled-additive."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
-def _names(m: Posterior) -> list[str]:
-    """The law's parameters and the noise; hyperparameters are left to the file."""
-    present = m.tree["posterior"].data_vars
-    return [n for n in (*m.law.parameters, "sigma", "lineage_spread") if n in present]
+def _label(known: dict[str, str], name: str) -> str:
+    # A slash would be a path in a DataTree; the division slash looks the same.
+    return known.get(name, name).replace("/", "∕")
 
 
-def _labels(m: Posterior) -> MapLabeller:
-    return MapLabeller(var_name_map=symbols(m.law))
+def _quantities(m: Posterior, group: str) -> xr.Dataset:
+    """Symbol -> draws (chain, draw[, domain]) of the law's parameters and the noise; a vector gives
+    one variable for each of its entries. Hyperparameters are left to the file."""
+    data, known = m.tree[group].to_dataset(), symbols(m.law)
+    out: dict[str, xr.DataArray] = {}
+    for name in (*m.law.parameters, *_NOISE):
+        if name not in data:
+            continue
+        array = data[name]
+        label = _label(known, name)
+        if name in _NOISE:
+            label, array = f"{label}, %", 100 * array
+        inner = [d for d in array.dims if d not in ("chain", "draw", "domain")]
+        if not inner:
+            out[label] = array
+            continue
+        entries = array.stack(entry=inner)
+        for key in entries["entry"].to_numpy():
+            said = ", ".join(map(str, key))
+            out[f"{label} {said}"] = entries.sel(entry=key).drop_vars(["entry", *inner])
+    return xr.Dataset(out)
 
 
-def _few(m: Posterior, chains: int | None = CHAINS) -> xr.DataTree:
-    """The tree with `chains` evenly chosen chains (None: all)."""
-    tree = m.tree.copy()
-    total = tree["posterior"].sizes["chain"]
-    if chains is None or total <= chains:
-        return tree
-    chosen = np.linspace(0, total - 1, chains).astype(int)
-    for group in ("posterior", "sample_stats"):
-        tree[group] = xr.DataTree(tree[group].to_dataset().isel(chain=chosen))
-    return tree
+def _worst(m: Posterior) -> xr.Dataset:
+    """The quantities with the largest R-hat, each domain's for itself, in the law's order."""
+    flat: dict[str, xr.DataArray] = {}
+    for name, array in _quantities(m, "posterior").data_vars.items():
+        if "domain" not in array.dims or array.sizes["domain"] == 1:
+            flat[str(name)] = (
+                array.squeeze("domain", drop=True) if "domain" in array.dims else array
+            )
+            continue
+        for domain in array["domain"].to_numpy():
+            flat[f"{name}, {domain}"] = array.sel(domain=domain, drop=True)
+    data = xr.Dataset(flat)
+    disagreement = {n: float(v) for n, v in rhat(data).data_vars.items()}
+    chosen = set(sorted(flat, key=lambda n: -disagreement[n])[:PANELS])
+    return data[[n for n in flat if n in chosen]]
+
+
+def _thinned(m: Posterior, data: xr.Dataset) -> xr.Dataset:
+    """Draws so far apart that they are nearly independent, as the band of ranks supposes."""
+    total = data.sizes["chain"] * data.sizes["draw"]
+    apart = math.ceil(total / max(m.diagnostics.ess_bulk, 1.0))
+    return data.isel(draw=slice(None, None, max(1, min(apart, data.sizes["draw"] // 20))))
+
+
+def _chains(data: xr.Dataset, count: int) -> xr.DataTree:
+    """`count` chains, evenly chosen."""
+    total = data.sizes["chain"]
+    chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
+    return _tree(posterior=data.isel(chain=chosen))
+
+
+def _inner(prior: xr.Dataset) -> xr.Dataset:
+    """The prior's draws without the outermost 5 %: long tails hide everything else."""
+    kept = int(0.95 * prior.sizes["draw"])
+    out = {}
+    for name, array in prior.data_vars.items():
+        ordered = array.transpose(..., "draw").copy(data=np.sort(array.transpose(..., "draw"), -1))
+        first = 0 if (ordered > 0).all() else (prior.sizes["draw"] - kept) // 2
+        out[name] = ordered.isel(draw=slice(first, first + kept))
+    return xr.Dataset(out)
+
+
+def _tree(**groups: xr.Dataset) -> xr.DataTree:
+    return xr.DataTree.from_dict(dict(groups))
+
+
+def _figure(width: float, height: float) -> dict[str, Any]:
+    return {"figsize": (width, height), "layout": "constrained"}
+
+
+def _grid(shown: xr.DataTree) -> dict[str, Any]:
+    """A panel for every variable, in rows of `COLUMNS`."""
+    count = len(shown["posterior"].data_vars)
+    columns, rows = min(COLUMNS, count), math.ceil(count / COLUMNS)
+    size = _figure(max(2, columns) * PANEL[0], rows * PANEL[1] + 0.8)
+    return {"col_wrap": COLUMNS, "figure_kwargs": size}
 
 
 def _paired(m: Posterior) -> xr.DataTree:
@@ -124,13 +268,6 @@ def _paired(m: Posterior) -> xr.DataTree:
         flat = data.stack(sample=("chain", "draw")).reset_index("sample", drop=True)
         some = np.linspace(0, flat.sizes["sample"] - 1, count).astype(int)
         picked = flat.isel(sample=some).rename(sample="draw").expand_dims(chain=[0])
-        tree[group] = xr.DataTree(picked.transpose("chain", "draw", ...).assign_coords(draw=range(count)))
+        picked = picked.transpose("chain", "draw", ...).assign_coords(draw=range(count))
+        tree[group] = xr.DataTree(picked)
     return tree
-
-
-def _close(collection: Any) -> None:
-    import matplotlib.pyplot as plt
-
-    figure = collection.viz["figure"].item()
-    if hasattr(figure, "savefig"):
-        plt.close(figure)

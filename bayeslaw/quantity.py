@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
-_WRITTEN = re.compile(r"([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([kmbgt]?)", re.I)
+# Digits in groups (1_000, 1,000), but never a decimal comma: '1,5B' must not be read as 15B.
+_DIGITS = r"\d+(?:_\d+)*|\d{1,3}(?:,\d{3})+"
+_PLAIN = re.compile(rf"([+-]?(?:(?:{_DIGITS})(?:\.\d*)?|\.\d+))\s*([kmbgt]?)", re.I | re.A)
+_SCIENTIFIC = re.compile(r"[+-]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)e[+-]?\d+", re.I | re.A)
 
 
-def parse_quantity(text: str | float) -> float:
+def parse_quantity(text: Any) -> float:
     """A plain float from a number or its human form. Raises `ValueError` on anything else.
+
+    Suffixes are k, M, B (or G) and T, in either case; `inf` is read, `nan` is not.
 
     >>> parse_quantity("7B"), parse_quantity("2.5T"), parse_quantity("1e21"), parse_quantity(3)
     (7000000000.0, 2500000000000.0, 1e+21, 3.0)
     """
-    if isinstance(text, (int, float)):
-        return float(text)
-    match = _WRITTEN.fullmatch(str(text).strip())
-    if not match:
-        if str(text).strip().lower() in ("inf", "infinity"):
-            return math.inf
+    if isinstance(text, float):
+        return float(text)  # a NumPy float is one too
+    written = str(text).strip()
+    if written.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(written)
+    if scientific := _SCIENTIFIC.fullmatch(written):
+        value = float(scientific.group().replace("_", ""))
+    elif plain := _PLAIN.fullmatch(written):
+        number, suffix = plain.groups()
+        value = float(re.sub("[_,]", "", number)) * _SUFFIX[suffix.lower()]
+    else:
         raise ValueError(f"'{text}' is not a number; write 7e9, 7B, 350M, 12k or 2.5T")
-    number, suffix = match.groups()
-    return float(number.replace("_", "").replace(",", "")) * _SUFFIX[suffix.lower()]
+    if math.isinf(value):
+        raise ValueError(f"'{text}' is too large for a number")
+    return value
 
 
 def format_quantity(value: float) -> str:
-    """Three significant digits and a suffix; scientific above 1000 T.
+    """Three significant digits and a suffix; scientific from 1000 T on.
 
     >>> format_quantity(7e9), format_quantity(1.234e12), format_quantity(5.76e23)
     ('7B', '1.23T', '5.76e23')
     """
+    value = float(value)
     if not math.isfinite(value) or value == 0:
-        return f"{value:g}"
+        return f"{abs(value) if value == 0 else value:g}"
     rounded = float(f"{value:.3g}")
-    for suffix, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)):
-        if scale <= abs(rounded) < scale * 1e3 or (suffix == "" and abs(rounded) < 1e3):
-            return f"{rounded / scale:g}{suffix}"
-    return re.sub(r"e\+?0*", "e", f"{rounded:.3g}")
+    if abs(rounded) < 1e3 or abs(rounded) >= 1e15:
+        return re.sub(r"e\+?(-?)0*", r"e\1", f"{rounded:.3g}")
+    suffix, scale = next(s for s in _SCALES if abs(rounded) >= s[1])
+    return f"{rounded / scale:.3g}{suffix}"
+
+
+_SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3))

@@ -1,9 +1,11 @@
 """Where text comes from: one file per source, one line per source in `SOURCES`."""
 
-from bayeslaw.corpus.domain import Corpus, Domain, build
+from collections.abc import Callable
+
+from bayeslaw.corpus.domain import BUILD, Corpus, Domain, build
 from bayeslaw.corpus.python_installation import python_installation
 from bayeslaw.corpus.synthetic import synthetic
 
-__all__ = ["SOURCES", "Corpus", "Domain", "build", "python_installation", "synthetic"]
+__all__ = ["BUILD", "SOURCES", "Corpus", "Domain", "build", "python_installation", "synthetic"]
 
-SOURCES = {"python": python_installation, "synthetic": synthetic}
+SOURCES: dict[str, Callable[..., Corpus]] = {"python": python_installation, "synthetic": synthetic}

@@ -1,10 +1,11 @@
-"""Domains read from this Python installation: its library and the packages that the project needs."""
+"""Domains read from this Python installation: its library and the packages we need."""
 
 from __future__ import annotations
 
 import ast
 import doctest
 import hashlib
+import os
 import platform
 import sys
 import sysconfig
@@ -19,7 +20,7 @@ from bayeslaw.corpus.domain import Corpus, build
 # Read in this order after the standard library; all are the project's own requirements.
 PACKAGES = ("numpy", "scipy", "pandas", "jax", "numpyro", "xarray", "matplotlib", "torch")
 CAP = 8_000_000  # bytes read for a domain: enough for the sweeps, quick to gather
-LICENCES = "licences"  # a test domain only: never in a sweep
+SKIPPED = {"site-packages", "__pycache__", "test", "tests", "testing", "idlelib", "lib2to3"}
 
 
 def python_installation(cap: int = CAP) -> Corpus:
@@ -70,16 +71,15 @@ def _roots() -> Iterator[Path]:
 def _files(suffixes: set[str]) -> Iterator[Path]:
     """Files of these kinds, by the hash of their place: an order that any machine repeats."""
     for root in _roots():
-        found = [
-            p
-            for p in root.rglob("*")
-            if p.suffix in suffixes and p.is_file() and "site-packages" not in p.relative_to(root).parts
-        ]
-        yield from sorted(found, key=lambda p: hashlib.sha256(_place(p, root)).digest())
+        found = []
+        for folder, inner, names in os.walk(root):
+            inner[:] = [n for n in inner if n not in SKIPPED]
+            found += [Path(folder, n) for n in names if Path(n).suffix in suffixes]
+        yield from sorted(found, key=lambda p: _order(p.relative_to(root)))
 
 
-def _place(path: Path, root: Path) -> bytes:
-    return path.relative_to(root).as_posix().encode()
+def _order(place: Path) -> bytes:
+    return hashlib.sha256(place.as_posix().encode()).digest()
 
 
 def _read(path: Path) -> str:
@@ -106,9 +106,10 @@ def _from_modules(cap: int) -> tuple[list[str], list[str], list[str]]:
     for path in _files({".py"}):
         if min(size[:2]) >= cap and size[2] >= cap // 3:
             break  # sessions are rare: a third of the cap is enough
-        if {"test", "tests", "testing"} & set(path.parts) and size[0] >= cap // 4:
-            continue
-        module = _parse(_read(path))
+        source = _read(path)
+        if min(size[:2]) >= cap and ">>>" not in source:
+            continue  # parsing is what takes the time
+        module = _parse(source)
         if module is None:
             continue
         for text in _take_docstrings(module):
@@ -138,11 +139,22 @@ def _take_docstrings(module: ast.Module) -> list[str]:
     """The docstrings of a module, removed from its tree."""
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = []
-    for node in ast.walk(module):
+    for node in _statements(module):
         if isinstance(node, kinds) and (text := ast.get_docstring(node)):
             found.append(text)
             node.body = node.body[1:] or [ast.Pass()]
     return found
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and the statements below it; `ast.walk` would visit every expression too."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("cases", "finalbody", "orelse", "handlers", "body"):
+            below = getattr(node, field, None)
+            waiting += reversed(below) if isinstance(below, list) else ()
 
 
 def _apart(parser: doctest.DocTestParser, text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Domains made by chance: words of a Zipf law in a domain's own order. For tests and first steps."""
+"""Domains made by chance: words of a Zipf law in a domain's own order. For tests and trials."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ def _text(name: str, size: int) -> Iterator[str]:
     follow = own.integers(0, len(words), (len(words), 8))
     word, made = 0, 0
     while made < size:
-        rank = min(int(own.zipf(1.6)) - 1, 7)
-        word = int(follow[word, rank])
-        yield words[word] + " "
-        made += len(words[word]) + 1
+        sentence = []
+        for rank in np.minimum(own.zipf(1.6, 50) - 1, 7):
+            word = int(follow[word, rank])
+            sentence.append(words[word])
+        text = " ".join(sentence) + ".\n"
+        yield text
+        made += len(text)
 
 
 def _word(rng: np.random.Generator) -> str:

@@ -34,6 +34,7 @@ from bayeslaw.runs import Runs
 Method = Literal["nuts", "laplace", "huber"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
 PREDICTIVE_DRAWS = 500
+KEPT_DRAWS = 5000  # of all chains; longer runs are thinned evenly when they are kept
 
 
 def fit(
@@ -193,6 +194,7 @@ def _tree(
 ) -> Any:
     """The ArviZ groups of a set of draws; `runs` are in the order of the kept cells."""
     p = compiled(spec, settings)
+    draws = draws.thinned(-(-draws.z.shape[0] * draws.z.shape[1] // KEPT_DRAWS))
     chain, draw, dim = draws.z.shape
     centring = draws.centring
     kept = np.asarray(rows.kept)

@@ -7,7 +7,7 @@ a trajectory of a quarter turn (π/2) gives nearly independent draws for two or 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,9 +33,13 @@ class Settings:
     block: int = 50  # iterations in one compiled program; the counts below are in blocks
     warmup: int = 2
     draws: int = 3  # of the first run; doubled while the gate fails
-    longest: int = 24
+    longest: int = 40
     caution: float = 0.6  # factor on the step size after a run with divergent transitions
-    pilots: int = 3  # rounds that only find the shape of a hierarchical posterior
+    # A hierarchical posterior mixes more slowly and costs more a step: fewer chains, longer, after
+    # rounds of one block that only find its shape.
+    pilots: int = 3
+    hierarchy_chains: int = 16
+    hierarchy_draws: int = 10
     nuts_chains: int = 4
     nuts_warmup: int = 600
     nuts_draws: int = 1000
@@ -60,6 +64,11 @@ class Draws:
     centring: dict[str, np.ndarray]  # the coordinates that z is in
     diagnostics: Diagnostics
     sampler: str
+
+    def thinned(self, step: int) -> Draws:
+        """Every `step`-th draw of each chain; the diagnostics stay those of all."""
+        fields = ("z", "energy", "diverging", "steps", "accept")
+        return replace(self, **{f: getattr(self, f)[:, ::step] for f in fields})
 
 
 class Programs(NamedTuple):
@@ -162,10 +171,10 @@ def sample(
     """
     rng = np.random.default_rng(seed)
     centring = non_centred(spec)
-    z = _starts(found, settings.chains, rng)
+    z = _starts(found, settings.hierarchy_chains if centring else settings.chains, rng)
     whitening, step = Whitening(found[0].z, found[0].scale), 0.7
     pilots = settings.pilots if centring else 0
-    length, caution = settings.draws, 1.0
+    length, caution = settings.hierarchy_draws if centring else settings.draws, 1.0
     while True:
         blocks = 1 if pilots else length
         args = (whitening, rows, centring)

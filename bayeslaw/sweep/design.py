@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bayeslaw.sweep.spec import SweepSpec
+
+TRAINER = 2  # raise it when the same cell would train, or be measured, differently
 
 Stage = Literal["trunk", "cooldown", "branch"]
 
@@ -30,6 +32,7 @@ class Cell:
     branch: str = ""
     heldout_tokens: int = 0
     parent: str = ""  # key of the trunk
+    trainer: int = TRAINER
 
     @property
     def key(self) -> str:
@@ -44,7 +47,7 @@ def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...]) -> dict[Cell, 
     starts from the constant-rate checkpoint at D.
     """
     recipe = spec.rule
-    common = {
+    common: dict[str, Any] = {
         "recipe": spec.recipe,
         "recipe_fields": json.dumps(recipe.fields(), sort_keys=True),
         "corpus": digest,
@@ -54,7 +57,7 @@ def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...]) -> dict[Cell, 
         for width in spec.widths:
             trunk = Cell("trunk", **common, width=width, seed=seed,
                          pretrain_tokens=whole(spec, max(spec.pretrain_tokens)))  # fmt: skip
-            rest = {**common, "width": width, "seed": seed, "parent": trunk.key,
+            rest: dict[str, Any] = {**common, "width": width, "seed": seed, "parent": trunk.key,
                     "heldout_tokens": spec.heldout_tokens}  # fmt: skip
             plan[trunk] = [
                 Cell("cooldown", **rest, pretrain_tokens=whole(spec, d))

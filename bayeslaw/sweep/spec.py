@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from bayeslaw.errors import SweepError
 from bayeslaw.quantity import parse_quantity
 from bayeslaw.sweep.recipe import RECIPES, Recipe
 
-Tokens = Annotated[int, BeforeValidator(lambda v: int(parse_quantity(v))), Field(gt=0)]
+
+def _tokens(written: Any) -> int:
+    value = parse_quantity(written)
+    if not math.isfinite(value):
+        raise ValueError("must be finite")
+    return int(value)
+
+
+Count = Annotated[int, Field(gt=0)]
+Tokens = Annotated[int, BeforeValidator(_tokens), Field(gt=0)]
 
 
 class SweepSpec(BaseModel):
-    """The fields of sweep.toml."""
+    """The fields of sweep.toml. Each checks itself, so that all faults are found at once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,38 +43,56 @@ class SweepSpec(BaseModel):
     corpus_options: dict[str, Any] = {}
     domains: tuple[str, ...] = ()  # empty: every domain of the corpus
     recipe: str = "bytes-wsd"
-    widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
-    pretrain_tokens: tuple[Tokens, ...] = Field(min_length=1)
+    widths: tuple[Count, ...]
+    pretrain_tokens: tuple[Tokens, ...]
     specialize_tokens: tuple[Tokens, ...] = ()
     seeds: tuple[int, ...] = (0,)
     heldout_tokens: Tokens = 131072  # evaluated on each domain
-    processes: Annotated[int, Field(gt=0)] = 2
+    processes: Count = 2
 
-    @model_validator(mode="after")
-    def _agree(self) -> SweepSpec:
-        faults = []
-        if self.recipe not in RECIPES:
-            faults.append(f"recipe '{self.recipe}' is not one of {', '.join(RECIPES)}")
-        else:
-            recipe = RECIPES[self.recipe]
-            faults += [
-                f"width {w} is not a multiple of the recipe's head width {recipe.head_width}"
-                for w in self.widths
-                if w % recipe.head_width
-            ]
-            faults += [
-                f"{n} = {t} is less than one step of {recipe.tokens_per_step} tokens"
-                for n in ("pretrain_tokens", "specialize_tokens")
-                for t in getattr(self, n)
-                if t < recipe.tokens_per_step
-            ]
-        for name in ("widths", "pretrain_tokens", "specialize_tokens", "seeds", "domains"):
-            values = getattr(self, name)
-            if len(set(values)) != len(values):
-                faults.append(f"{name} names a value twice")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
+    @field_validator("recipe")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in RECIPES:
+            raise ValueError(f"no such recipe; choose one of {', '.join(RECIPES)}")
+        return name
+
+    @field_validator("domains", "widths", "pretrain_tokens", "specialize_tokens", "seeds")
+    @classmethod
+    def _once(cls, values: tuple) -> tuple:
+        twice = sorted({v for v in values if values.count(v) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(map(str, twice))} stands there twice; name it once")
+        return values
+
+    @field_validator("widths", "pretrain_tokens", "seeds")
+    @classmethod
+    def _some(cls, values: tuple) -> tuple:
+        if not values:
+            raise ValueError("is empty; name at least one")
+        return values
+
+    @field_validator("widths")
+    @classmethod
+    def _divisible(cls, widths: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        if (recipe := RECIPES.get(info.data.get("recipe", ""))) is None:
+            return widths
+        for width in widths:
+            if width % (2 * recipe.heads(width)):
+                raise ValueError(
+                    f"{width} does not split into {recipe.heads(width)} heads of even width; "
+                    f"take a multiple of {recipe.head_width}"
+                )
+        return widths
+
+    @field_validator("pretrain_tokens", "specialize_tokens")
+    @classmethod
+    def _a_step(cls, values: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        recipe = RECIPES.get(info.data.get("recipe", ""))
+        if recipe and values and min(values) < recipe.tokens_per_step:
+            raise ValueError(f"{min(values)} is less than one step; ask for at least "
+                             f"{recipe.tokens_per_step} tokens")  # fmt: skip
+        return values
 
     @property
     def rule(self) -> Recipe:
@@ -75,10 +111,16 @@ def read_sweep(path: str | Path) -> SweepSpec:
     try:
         return SweepSpec(**fields)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, e['loc'])) or 'sweep'}: {e['msg']} (got {e['input']!r})"
-            if e["loc"]
-            else e["msg"]
-            for e in error.errors()
-        ]
-        raise SweepError(f"{path}: {len(faults)} faults:\n  " + "\n  ".join(faults)) from None
+        faults = [_fault(e["type"], e["loc"], e["msg"], e["input"]) for e in error.errors()]
+        noun = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise SweepError(f"{path}: {noun}:\n  " + "\n  ".join(faults)) from None
+
+
+def _fault(kind: str, place: tuple[int | str, ...], message: str, value: object) -> str:
+    """One line: the field, what is wrong, the value, what to do."""
+    field = str(place[0])
+    if kind == "missing":
+        return f"{field}: is missing; add it"
+    if kind == "extra_forbidden":
+        return f"{field}: no such field; the fields are {', '.join(SweepSpec.model_fields)}"
+    return f"{field}: {message.removeprefix('Value error, ')} (got {value!r})"

@@ -1,4 +1,4 @@
-"""Windows of bytes: the order in which a stage reads its text, and the held-out text it is judged on."""
+"""Windows of bytes: in which order a stage reads its text, and on what a model is judged."""
 
 from __future__ import annotations
 
@@ -55,34 +55,55 @@ def special(domain: Domain, context: int, batch: int, seed: int) -> Windows:
 
 
 class Heldout(NamedTuple):
-    """Held-out windows that every model is judged on, and a control variate for them.
+    """Held-out windows that every model is judged on, and control variates for them.
 
-    Windows differ far more in difficulty than models do. How hard a bigram model finds each window
-    is nearly free, and known over all held-out text: it takes most of that out of the estimate.
+    Windows differ far more in difficulty than models do. How hard n-gram models find each window is
+    nearly free, and known over all held-out text: it takes most of that out of the estimate.
     """
 
     windows: Tensor  # (window, context + 1)
-    control: Tensor  # (window,) bigram loss, nats/token
-    control_mean: float  # over all held-out windows, these or not
+    controls: Tensor  # (window, order) n-gram losses, nats/token, less their mean over all windows
 
 
 def heldout(domain: Domain, context: int, tokens: int) -> Heldout:
     """Evenly spaced windows of the domain's held-out text, the same for every model."""
     length = context + 1
     cut = domain.heldout[: len(domain.heldout) // length * length].reshape(-1, length)
-    control = bigram_loss(domain.pretrain, cut)
+    controls = ngram_losses(domain.pretrain, cut)
     count = min(len(cut), tokens // context)
     chosen = np.linspace(0, len(cut) - 1, count).astype(int)
     return Heldout(
         torch.from_numpy(cut[chosen].astype(np.int64)),
-        torch.from_numpy(control[chosen]),
-        float(control.mean()),
+        torch.from_numpy((controls - controls.mean(0))[chosen]),
     )
 
 
-def bigram_loss(text: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """Mean cross-entropy of each window under byte bigrams counted in `text` (add one half)."""
-    pairs = text[:-1].astype(np.int64) * 256 + text[1:]
-    counts = np.bincount(pairs, minlength=65536).reshape(256, 256) + 0.5
-    log_p = np.log(counts / counts.sum(1, keepdims=True))
-    return -log_p[windows[:, :-1], windows[:, 1:]].mean(1)
+def share_of(text: Heldout, every: int) -> Heldout:
+    """One window in `every`."""
+    return Heldout(text.windows[::every], text.controls[::every])
+
+
+def ngram_losses(text: np.ndarray, windows: np.ndarray, orders: int = 3) -> np.ndarray:
+    """Mean cross-entropy of each window, (window, order), under byte n-grams counted in `text`.
+
+    Each order falls back on the one below: p = (n(context, next) + 4 p_below) / (n(context) + 4).
+    """
+    p = (_counts(text, windows, 1)[:, 1:] + 4 / 256) / (len(text) + 4)
+    losses = [-np.log(p).mean(1)]
+    for k in range(1, orders):  # k bytes of context; the first k - 1 positions have fewer
+        context, gram = _counts(text, windows, k)[:, :-1], _counts(text, windows, k + 1)
+        p = np.concatenate((p[:, : k - 1], (gram + 4 * p[:, k - 1 :]) / (context + 4)), axis=1)
+        losses.append(-np.log(p).mean(1))
+    return np.stack(losses, axis=1)
+
+
+def _counts(text: np.ndarray, windows: np.ndarray, n: int) -> np.ndarray:
+    """How often each n-gram of the windows occurs in `text`: (window, length - n + 1)."""
+    return np.bincount(_codes(text, n), minlength=256**n)[_codes(windows, n)]
+
+
+def _codes(text: np.ndarray, n: int) -> np.ndarray:
+    """Every run of n bytes along the last axis, as one number."""
+    count = text.shape[-1] - n + 1
+    parts = [text[..., i : i + count].astype(np.int64) << 8 * (n - 1 - i) for i in range(n)]
+    return np.sum(parts, axis=0)

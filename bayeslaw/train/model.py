@@ -1,4 +1,4 @@
-"""The decoder: Llama-shaped (RMSNorm, RoPE, SwiGLU, no biases), its parameters and FLOPs counted."""
+"""The decoder: Llama-shaped (RMSNorm, RoPE, SwiGLU, no biases); parameters and FLOPs counted."""
 
 from __future__ import annotations
 

@@ -12,24 +12,25 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from bayeslaw.corpus import SOURCES, Corpus, Domain
+from bayeslaw.corpus import BUILD, SOURCES, Corpus, Domain
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import Cell, Executor, SweepSpec, cells, local, read_sweep
 from bayeslaw.sweep.design import checkpoints, cooldown_start
-from bayeslaw.train.data import general, heldout, special
+from bayeslaw.train.data import Heldout, general, heldout, share_of, special
 from bayeslaw.train.loop import cool, evaluate, pack, shape, start, train, unpack, warm
 
 COLUMNS = (
     "sweep", "run_id", "lineage", "seed", "params", "pretrain_tokens", "specialize_tokens",
     "branch", "domain", "loss", "loss_se", "recipe", "flops", "experts", "status",
 )  # fmt: skip
-CORE_FLOPS = 2.0e10  # a modest core's sustained rate on such small models, for the dry run only
+CORE_FLOPS = 1.7e10  # one core on the bundled sweep, models of 7-56 k weights; for the dry run only
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,16 @@ def run_sweep(
     spec = read_sweep(path)
     folder = Path(out) if out is not None else path.parent
     table = folder / "runs.csv" if out is not None else path.parent.with_suffix(".csv")
-    corpus = _corpus(spec, folder, keep=not dry_run)
-    domains = _chosen(spec, corpus)
-    _enough(spec, domains)
+    corpus, domains = gather(spec, folder, keep=not dry_run)
     plan = cells(spec, corpus.digest, tuple(d.name for d in domains))
     every = [*plan, *(c for children in plan.values() for c in children)]
     missing = [c for c in every if not (folder / "work" / c.key / "done.json").is_file()]
     flops = sum(_cell_flops(spec, c) for c in missing)
     if dry_run:
         seconds = flops / CORE_FLOPS / spec.processes
-        return SweepResult(table, 0, len(missing), len(every) - len(missing), 0, flops, seconds, True)
+        return SweepResult(
+            table, 0, len(missing), len(every) - len(missing), 0, flops, seconds, True
+        )
 
     began = time.perf_counter()
     _write_atomically(folder / "manifest.json", _manifest(spec, corpus))
@@ -99,6 +100,17 @@ def run_sweep(
     return SweepResult(
         table, len(rows), len(missing), len(every) - len(missing), diverged, flops, took, False
     )
+
+
+def gather(spec: SweepSpec, folder: Path, keep: bool = True) -> tuple[Corpus, tuple[Domain, ...]]:
+    """The corpus, kept in `folder`/work if `keep`, and those of its domains that the sweep is on.
+
+    Raises `SweepError` for a domain that is not there and for text that would repeat.
+    """
+    corpus = _corpus(spec, folder, keep)
+    domains = _chosen(spec, corpus)
+    _enough(spec, domains)
+    return corpus, domains
 
 
 def _run(
@@ -137,18 +149,33 @@ def train_cell(spec: SweepSpec, cell: Cell, folder: Path, text: Path) -> None:
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    domains = tuple(d for d in _load(text) if not spec.domains or d.name in spec.domains)
-    work = _trunk if cell.stage == "trunk" else _child
-    result = work(spec, cell, folder, domains, beside)
+    domains = _read_domains(text, spec.domains)
+    if cell.stage == "trunk":
+        result = _trunk(spec, cell, domains, beside)
+    else:
+        exams = _exams(text, spec.domains, spec.rule.context, cell.heldout_tokens)
+        result = _child(spec, cell, folder, domains, exams)
     result |= {"seconds": round(time.perf_counter() - began, 2), "device": platform.machine()}
     (beside / "done.json").write_text(json.dumps(result))
     shutil.rmtree(target, ignore_errors=True)
-    os.replace(beside, target)
+    beside.replace(target)
+
+
+@lru_cache(maxsize=1)
+def _read_domains(text: Path, names: tuple[str, ...]) -> tuple[Domain, ...]:
+    return tuple(d for d in _load(text) if not names or d.name in names)
+
+
+@lru_cache(maxsize=1)
+def _exams(text: Path, names: tuple[str, ...], context: int, tokens: int) -> dict[str, Heldout]:
+    """What every model is judged on; made once a process."""
+    return {d.name: heldout(d, context, tokens) for d in _read_domains(text, names)}
 
 
 def _trunk(
-    spec: SweepSpec, cell: Cell, folder: Path, domains: tuple[Domain, ...], beside: Path
+    spec: SweepSpec, cell: Cell, domains: tuple[Domain, ...], beside: Path
 ) -> dict[str, Any]:
+    """The constant-rate trunk, kept at every stop."""
     recipe = spec.rule
     state = start(recipe, cell.width, cell.seed)
     windows = general(domains, recipe.context, recipe.batch, cell.seed)
@@ -162,7 +189,11 @@ def _trunk(
 
 
 def _child(
-    spec: SweepSpec, cell: Cell, folder: Path, domains: tuple[Domain, ...], beside: Path
+    spec: SweepSpec,
+    cell: Cell,
+    folder: Path,
+    domains: tuple[Domain, ...],
+    exams: dict[str, Heldout],
 ) -> dict[str, Any]:
     """A cool-down on the mixture or a branch on a domain, and its loss on every domain."""
     recipe = spec.rule
@@ -181,11 +212,10 @@ def _child(
     if not np.isfinite(loss):
         return {"status": "diverged", "rows": [[n, None, None] for n in named]}
     rows = []
-    for name, domain in named.items():
+    for name, exam in exams.items():
         # Off its branch a model's loss tells of forgetting only: a quarter of the text will do.
-        share = 1 if cell.branch in ("", name) else 4
-        text = heldout(domain, recipe.context, cell.heldout_tokens // share)
-        mean, se = evaluate(state.model, text)
+        own = cell.branch in ("", name)
+        mean, se = evaluate(state.model, exam if own else share_of(exam, 4))
         rows.append([name, round(mean, 6), round(se, 6)])
     return {"status": "ok", "rows": rows}
 
@@ -256,7 +286,9 @@ def _enough(spec: SweepSpec, domains: tuple[Domain, ...]) -> None:
 
 
 def _corpus_file(spec: SweepSpec, folder: Path) -> Path:
-    wanted = json.dumps([spec.corpus, spec.corpus_options, platform.python_version()], sort_keys=True)
+    wanted = json.dumps(
+        [BUILD, spec.corpus, spec.corpus_options, platform.python_version()], sort_keys=True
+    )
     name = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     return folder / "work" / f"corpus-{name}.npz"
 
@@ -320,4 +352,4 @@ def _write_atomically(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(beside, path)
+    beside.replace(path)

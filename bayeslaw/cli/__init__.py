@@ -1,0 +1,372 @@
+"""The command line: fit, check, forecast, plan, sweep.
+
+Commands read their arguments, call one function of the library and say what came of it. What is
+heavy is imported by the command that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bayeslaw.cli import words
+from bayeslaw.cli.answer import fit_answer, print_answer
+from bayeslaw.cli.bar import progress
+from bayeslaw.errors import BayeslawError, FitError
+from bayeslaw.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from bayeslaw.infer.ensemble import Ensemble
+
+DONE, USER_ERROR, FAILED_CHECKS, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="bayeslaw",
+    help="Bayesian scaling laws: fit a sweep, forecast losses, plan the split.",
+    epilog="Exit codes: 0 done; 1 wrong input or usage; 2 the result failed its own checks; "
+    "130 interrupted.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+# typer brings click, or a copy of it: its base of usage errors is found rather than imported.
+UsageError: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
+
+
+@dataclass
+class Session:
+    """What one call of the command line keeps beside its arguments."""
+
+    debug: bool = False
+
+
+class Refused(BayeslawError):
+    """A posterior that failed its own checks, and no --accept."""
+
+
+def quantity(text: str) -> float:
+    """A number as people write it: 7B, 2.5T, 1e22."""
+    try:
+        return parse_quantity(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("bayeslaw"))
+        raise typer.Exit()
+
+
+Method = Literal["nuts", "laplace", "huber"]
+Likelihood = Literal["student", "normal"]
+Kind = Literal["mean", "run"]
+Posterior = Annotated[Path, typer.Argument(help="What `bayeslaw fit` wrote.")]
+Accept = Annotated[bool, typer.Option("--accept", help="Use a fit that failed its checks.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+
+
+def number(help: str) -> Any:
+    return typer.Option(parser=quantity, metavar="NUMBER", help=help)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    ctx.obj.debug = debug
+
+
+@app.command()
+def fit(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUNS...", help="Tables of runs: CSV, parquet, globs.")
+    ],
+    laws: Annotated[
+        list[str] | None,
+        typer.Option("--law", help="additive, FILE.py:CLASS, ...; again for more. Default: all."),
+    ] = None,
+    method: Annotated[Method, typer.Option(help="Exact, a preview, or the usual point.")] = "nuts",
+    likelihood: Annotated[Likelihood, typer.Option(help="Of log loss.")] = "student",
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where the posterior goes.")] = Path("posterior.nc"),
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OURS=THEIRS", help="As loss=val_loss; again for more."),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Of the losses: nats/token, bits/token, nats/byte, bits/byte."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Fit laws to tables of runs and write their posterior."""
+    began = time.perf_counter()
+    mapping = pairs(columns, "--map")
+    writable(out)
+    from bayeslaw.runs import read_runs
+
+    table = read_runs(*runs, map=mapping, unit=unit)
+    from bayeslaw.infer.fit import fit as fit_laws
+
+    with progress("fitting") as step:
+        fitted = fit_laws(table, laws or None, method, seed, likelihood, progress=step)
+    fitted.save(out)
+    took = time.perf_counter() - began
+    if json:
+        print_answer({**fit_answer(fitted, out), "seconds": took})
+    else:
+        warn(words.failures(fitted))
+        say(words.fit(fitted, table.summary(), out, took))
+    leave(fitted)
+
+
+@app.command()
+def check(
+    posterior: Posterior,
+    plots: Annotated[Path | None, typer.Option(help="Folder for the diagnostic plots.")] = None,
+    json: Json = False,
+) -> None:
+    """Say how far a posterior can be trusted; draw its diagnostics."""
+    if plots is not None:
+        writable(plots / "plot.png")
+    from bayeslaw.infer.ensemble import read_posterior
+
+    fitted = read_posterior(posterior)
+    drawn: list[Path] = []
+    if plots is not None:
+        # This process draws into files only: no window system is asked for.
+        os.environ["MPLBACKEND"] = "agg"
+        from bayeslaw.plots import draw_all
+
+        with progress("drawing") as step:
+            drawn = draw_all(fitted, plots, step)
+    if json:
+        print_answer({**fit_answer(fitted, posterior), "plots": list(map(str, drawn))})
+    else:
+        warn(words.failures(fitted))
+        say(words.check(fitted))
+        say([f"\n{len(drawn)} plots in {plots}"] if plots is not None else [])
+    leave(fitted)
+
+
+@app.command()
+def forecast(
+    posterior: Posterior,
+    params: Annotated[float | None, number("N, as 7B.")] = None,
+    pretrain_tokens: Annotated[float | None, number("D, as 1T.")] = None,
+    specialize_tokens: Annotated[float | None, number("D′, as 50B. Default: 0.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Default: every domain.")] = None,
+    designs: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Designs in a CSV with the runs' columns.")
+    ] = None,
+    kind: Annotated[Kind, typer.Option(help="Of the law's curve, or of a new run.")] = "run",
+    prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """Forecast the loss of designs, with intervals."""
+    asked = design(params, pretrain_tokens, specialize_tokens, domain, designs)
+    from bayeslaw.forecast import forecast as forecast_losses
+    from bayeslaw.forecast import read_designs
+    from bayeslaw.infer.ensemble import read_posterior
+
+    fitted = usable(read_posterior(posterior), accept)
+    answer = forecast_losses(fitted, asked or read_designs(designs), kind, prob, accept)  # type: ignore[arg-type]
+    if json:
+        print_answer(answer.to_json())
+    else:
+        warn(words.failures(fitted))
+        say(words.forecast(answer.to_json()))
+
+
+@app.command()
+def plan(
+    posterior: Posterior,
+    flops: Annotated[float, number("The budget, as 1e22.")],
+    weights: Annotated[
+        list[str] | None,
+        typer.Option("--weight", metavar="DOMAIN=NUMBER", help="Again for more. Default: equal."),
+    ] = None,
+    risk: Annotated[str, typer.Option(help="mean, quantile:0.9 or cvar:0.1.")] = "mean",
+    arrangements: Annotated[
+        list[str] | None,
+        typer.Option("--arrangement", help="Choose among these only; again for more."),
+    ] = None,
+    stretch: Annotated[
+        float, number("How far D/N and D′/D may leave the sweep, as a factor; inf for any.")
+    ] = "4",  # type: ignore[assignment]
+    accept: Accept = False,
+    out: Annotated[Path | None, typer.Option(help="Where the plan goes, as plan.json.")] = None,
+    json: Json = False,
+) -> None:
+    """Choose N, D and every D′ under a budget."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    if out is not None:
+        writable(out)
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.plan import plan as choose
+
+    fitted = usable(read_posterior(posterior), accept)
+    with progress("planning"):
+        chosen = choose(
+            fitted, flops, shares or None, risk, arrangements or None, stretch, accept=accept
+        )
+    if out is not None:
+        chosen.write(out)
+    if json:
+        print_answer(chosen.to_json())
+    else:
+        said = chosen.to_json()
+        warn([*words.failures(fitted), *words.cautions(said)])
+        say(words.plan(said))
+        say([f"\nwrote {out}"] if out is not None else [])
+
+
+@app.command()
+def sweep(
+    settings: Annotated[Path, typer.Argument(metavar="SWEEP.toml", help="What to train.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for runs.csv and all beside it.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Price it; train nothing.")] = False,
+) -> None:
+    """Train a sweep of real models and write its table of runs."""
+    try:
+        from bayeslaw.train.study import run_sweep
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise BayeslawError("sweep needs torch: pip install 'bayeslaw[train]'") from None
+    with progress("training") as step:
+        done = run_sweep(
+            settings, out, dry_run, lambda cell, total: step(f"{cell} of {total}", cell / total)
+        )
+    say(words.sweep(done))
+
+
+def main() -> None:
+    """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """One call of the command line: its exit code, with errors told and not raised."""
+    session = Session()
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, "bayeslaw", standalone_mode=False, obj=session)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except UsageError as usage:
+        usage.show()  # type: ignore[attr-defined]
+        return USER_ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except (BayeslawError, OSError) as error:
+        if session.debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        return FAILED_CHECKS if isinstance(error, Refused) else USER_ERROR
+    # Some releases of typer turn Ctrl-C into this code themselves.
+    if code == INTERRUPTED:
+        typer.echo("interrupted", err=True)
+    return code if isinstance(code, int) else DONE
+
+
+def say(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Lines that must not be overlooked: before everything else, red where there is colour."""
+    first = list(lines)
+    for line in first:
+        typer.secho(line, fg="red")
+    if first:
+        typer.echo()
+
+
+def leave(fitted: Ensemble) -> None:
+    if not fitted.passed:
+        raise typer.Exit(FAILED_CHECKS)
+
+
+def usable(fitted: Ensemble, accept: bool) -> Ensemble:
+    try:
+        return fitted.accept(accept)
+    except FitError as error:
+        raise Refused(str(error)) from error
+
+
+def writable(path: Path) -> None:
+    """Raise at once, not after minutes of work, where a file cannot be written."""
+    if path.is_dir():
+        raise BayeslawError(f"{path} is a folder; name a file in it")
+    folder = next(p for p in path.absolute().parents if p.exists())
+    if not folder.is_dir():
+        raise BayeslawError(f"{path} cannot be written: {folder} is no folder")
+    if not os.access(folder, os.W_OK):
+        raise BayeslawError(f"{path} cannot be written: no permission in {folder}")
+
+
+def pairs(items: list[str] | None, option: str) -> dict[str, str]:
+    """NAME=VALUE, several times."""
+    found: dict[str, str] = {}
+    for item in items or []:
+        name, equals, value = item.rpartition("=") if option == "--weight" else item.partition("=")
+        if not (name and equals and value):
+            raise BayeslawError(f"{option} takes NAME=VALUE, got '{item}'")
+        if name in found:
+            raise BayeslawError(f"{option} names '{name}' twice")
+        found[name] = value
+    return found
+
+
+def amount(text: str, option: str) -> float:
+    try:
+        return parse_quantity(text)
+    except ValueError as error:
+        raise BayeslawError(f"{option}: {error}") from None
+
+
+def design(
+    params: float | None,
+    pretrain_tokens: float | None,
+    specialize_tokens: float | None,
+    domain: str | None,
+    designs: Path | None,
+) -> list[dict[str, Any]]:
+    """The one design that the options describe; empty where a table holds them."""
+    given = {
+        "params": params,
+        "pretrain_tokens": pretrain_tokens,
+        "specialize_tokens": specialize_tokens,
+        "domain": domain,
+    }
+    one = {name: value for name, value in given.items() if value is not None}
+    if designs is not None and one:
+        named = ", ".join("--" + name.replace("_", "-") for name in one)
+        raise BayeslawError(f"--designs holds the designs: leave out {named}")
+    if designs is None and not {"params", "pretrain_tokens"} <= set(one):
+        raise BayeslawError("give --params and --pretrain-tokens, or --designs TABLE")
+    return [one] if one else []

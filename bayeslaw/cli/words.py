@@ -1,0 +1,297 @@
+"""What people read: lines for a terminal of 80 columns, made from results."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayeslaw.quantity import format_quantity
+
+if TYPE_CHECKING:
+    from bayeslaw.infer.ensemble import Ensemble
+    from bayeslaw.infer.posterior import Posterior
+
+WIDTH = 80
+LOPSIDED = 2.0  # one side of the 90 % interval over the other: beyond it `mean ± sd` misleads
+GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "kappa": "κ"}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Columns as wide as they need; the first `left` of them flush left, the others right."""
+    every = [header, *rows]
+    widths = [max(len(r[j]) for r in every) for j in range(len(header))]
+    return [
+        "  ".join(
+            c.ljust(w) if j < left else c.rjust(w)
+            for j, (c, w) in enumerate(zip(r, widths, strict=True))
+        ).rstrip()
+        for r in every
+    ]
+
+
+def failures(fitted: Ensemble) -> list[str]:
+    """What is wrong with a fit."""
+    lines = [
+        f"{m.law.name} FAILED its checks: {'; '.join(m.diagnostics.failures)}"
+        for m in fitted.members
+        if not m.passed
+    ]
+    if lines and not fitted.passed:
+        lines.append("no law passed: this fit is not to be relied on")
+    return [part for line in lines for part in _folded(line)]
+
+
+def fit(fitted: Ensemble, summary: Sequence[str], out: Path, seconds: float) -> list[str]:
+    lines = [part for line in summary for part in _folded(line)]
+    lines += ["", *diagnostics(fitted), "", KEY]
+    for member in fitted.members:
+        lines += ["", *estimates(member)]
+    return [*lines, "", f"wrote {out} ({seconds:.1f} s)"]
+
+
+def check(fitted: Ensemble) -> list[str]:
+    first = fitted.members[0]
+    counts = ", ".join(f"{c} {n.replace('_', ' ')}" for n, c in first.counts.items() if c)
+    spans = [
+        f"  {name}  {format_quantity(lo)} … {format_quantity(hi)}"
+        for name, (lo, hi) in fitted.ranges.items()
+    ]
+    lines = [*diagnostics(fitted), ""]
+    for member in fitted.members:
+        lines += sampling(member)
+    return [*lines, f"method {first.method}, likelihood {first.likelihood}",
+            f"rows: {counts}", f"domains: {', '.join(fitted.domains)}",
+            "ranges of the runs:", *spans]  # fmt: skip
+
+
+def sampling(m: Posterior) -> list[str]:
+    """How the draws were made, and the modes that were found."""
+    if m.method == "huber":
+        return []
+    d, draws = m.diagnostics, m.tree["posterior"].sizes
+    effort = f", {format_quantity(d.gradients)} gradients" if d.gradients else ""
+    energy = f", BFMI {d.bfmi:.2f}" if m.method == "nuts" else ""
+    lines = [f"{m.law.name}: {draws['chain']} x {draws['draw']} draws{effort}{energy}"]
+    if len(d.modes) > 1:
+        mass = ", ".join(f"{p:.2g}" for p in d.modes)
+        lines.append(f"  {len(d.modes)} separated modes, of mass {mass}")
+    return lines
+
+
+def diagnostics(fitted: Ensemble) -> list[str]:
+    """A row for every law: its weight, what the gate saw, and the verdict."""
+    weights = fitted.weights() if fitted.passed else {}
+    columns = _CHECKS[fitted.members[0].method]
+    header = ["law", "weight", *columns, "verdict"]
+    rows = [
+        [
+            m.law.name,
+            f"{weights.get(m.law.name, 0.0):.2f}",
+            *(show(m.diagnostics) for show in columns.values()),
+            _VERDICT[m.method] if m.passed else "FAILED",
+        ]
+        for m in fitted.members
+    ]
+    return table(header, rows)
+
+
+_STARTS = {"starts": lambda d: f"{d.agree}/{d.starts}"}
+# method -> heading -> what stands under it
+_CHECKS: dict[str, dict[str, Callable[[Any], str]]] = {
+    "nuts": {
+        **_STARTS,
+        "R-hat": lambda d: f"{d.r_hat:.3f}",
+        "ESS": lambda d: f"{d.ess_bulk:.0f}",
+        "tail": lambda d: f"{d.ess_tail:.0f}",
+        "div.": lambda d: str(d.divergences),
+    },
+    "laplace": {
+        **_STARTS,
+        "k-hat": lambda d: f"{d.k_hat:.2f}",
+        "ESS": lambda d: f"{d.ess_bulk:.0f}",
+    },
+    "huber": _STARTS,
+}
+_VERDICT = {"nuts": "converged", "laplace": "preview", "huber": "point only"}
+
+
+def estimates(m: Posterior) -> list[str]:
+    """The published parameters of a law, a row each, with a column for every domain; domains that
+    do not fit beside each other go below."""
+    published = {GREEK.get(str(n), str(n)): v.to_numpy() for n, v in m.published().items()}
+    trunks = "" if m.lineage_sd is None else f"; noise between trunks {_percent(m.lineage_sd)}"
+    head = _folded(f"{m.law.name}: L = {m.law.formula}{trunks}")
+    for brief in (False, True):
+        columns = [
+            [d, *(_estimate(v[:, k], brief) for v in published.values()), _percent(m.sigma[:, k])]
+            for k, d in enumerate(m.domains)
+        ]
+        blocks = _side_by_side(["", *published, "noise σ"], columns)
+        if len(blocks) == 1:
+            break
+    return [*head, *(line for block in blocks for line in block)]
+
+
+KEY = "parameters: mean ± sd [90 % interval]; the median for the mean where lopsided"
+
+
+def _side_by_side(names: list[str], columns: list[list[str]]) -> list[list[str]]:
+    """Tables of as many columns as fit in the width."""
+    first = max(map(len, names))
+    blocks: list[list[list[str]]] = [[]]
+    room = WIDTH - first
+    for column in columns:
+        need = 2 + max(map(len, column))
+        if blocks[-1] and need > room:
+            blocks.append([])
+            room = WIDTH - first
+        blocks[-1].append(column)
+        room -= need
+    out = []
+    for block in blocks:
+        header, *rows = zip(names, *block, strict=True)
+        out.append(table(header, rows, left=len(header)))
+    return out
+
+
+def _estimate(draws: Any, brief: bool) -> str:
+    """`mean ± sd [5 %, 95 %]`, without the interval when brief; `median [5 %, 95 %]` of a lopsided
+    quantity, whose mean and sd are those of its longest tail."""
+    import numpy as np
+
+    low, median, high = (float(q) for q in np.quantile(draws, [0.05, 0.5, 0.95]))
+    mean, sd = float(draws.mean()), float(draws.std())
+    if not sd > 1e-9 * abs(mean):
+        return _plain(mean)
+    up, down = high - median, median - low
+    if max(up, down) > LOPSIDED * min(up, down):
+        return f"{_plain(median)} [{_plain(low)}, {_plain(high)}]"
+    places = min(6, max(0, 1 - math.floor(math.log10(sd))))
+
+    def written(value: float, digits: int = 3) -> str:
+        small = max(abs(mean), sd) < 1000
+        return f"{value:.{places}f}" if small else _plain(value, digits)
+
+    both = f"{written(mean)} ± {written(sd, 2)}"
+    return both if brief else f"{both} [{written(low)}, {written(high)}]"
+
+
+def _plain(value: float, digits: int = 3) -> str:
+    rounded = float(f"{value:.{digits}g}")
+    return format_quantity(rounded) if abs(rounded) >= 1000 else f"{rounded:g}"
+
+
+def _percent(draws: Any) -> str:
+    return f"{100 * float(draws.mean()):.2f} %"
+
+
+def _folded(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def forecast(answer: dict[str, Any]) -> list[str]:
+    rows = answer["rows"]
+    beyond = max((r["extrapolation"] for r in rows), default=1.0)
+    lines = []
+    if beyond > 1:
+        lines.append(f"extrapolates up to {beyond:.3g}x beyond the sweep")
+    lines += table(
+        ["domain", "N", "D", "D′", "loss", _heading(rows[0]), "beyond"],
+        [
+            [
+                r["domain"],
+                *(
+                    format_quantity(r[n])
+                    for n in ("params", "pretrain_tokens", "specialize_tokens")
+                ),
+                f"{r['mean']:.4f}",
+                _interval(r["interval"]),
+                f"{r['extrapolation']:.3g}x",
+            ]
+            for r in rows
+        ],
+    )
+    return lines
+
+
+def _heading(said: dict[str, Any]) -> str:
+    """Over a column of intervals: their probability, and what they are intervals of."""
+    return f"{100 * said['prob']:g}% ({said['kind']})"
+
+
+def _interval(ends: Sequence[float]) -> str:
+    return f"[{ends[0]:.4f}, {ends[1]:.4f}]"
+
+
+def cautions(p: dict[str, Any]) -> list[str]:
+    """Why a plan may be worth less than its numbers say."""
+    lines = [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
+    beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
+    lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
+    return [part for line in lines for part in _folded(line)]
+
+
+def plan(p: dict[str, Any]) -> list[str]:
+    lines = [f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs, risk {p['risk']}"]
+    rows = [
+        [d, *_sizes(p, d), f"{said['mean']:.4f}", _interval(said["interval"])]
+        for d, said in p["domains"].items()
+    ]
+    if len(rows) > 1:
+        loss = p["loss"]
+        rows.append(["weighted", "", "", "", f"{loss['mean']:.4f}", _interval(loss["interval"])])
+    lines += table(["domain", "N", "D", "D′", "loss", _heading(p)], rows)
+    lines += ["", f"best arrangement with probability {p['p_best']:.2f}; "
+              f"expected regret {p['regret']:.4f} nats"]  # fmt: skip
+    if p["p_split_beats_generalist"] is not None:
+        lines.append(
+            f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
+        )
+    return lines + _baselines(p) + _unassessed(p)
+
+
+def _sizes(p: dict[str, Any], domain: str) -> list[str]:
+    """N, D, D′ of the model for a domain: one number for all, or a number for each."""
+    values = (p[n] for n in ("params", "pretrain_tokens", "specialize_tokens"))
+    return [format_quantity(v[domain] if isinstance(v, dict) else v) for v in values]
+
+
+def _baselines(p: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            b["name"],
+            f"{b['loss']['mean']:.4f}",
+            _interval(b["loss"]["interval"]),
+            f"{b['regret']:.4f}",
+            f"{b['p_plan_beats']:.2f}",
+        ]
+        for b in p["baselines"]
+    ]
+    heading = ["instead", "loss", _heading(p), "regret", "P(plan better)"]
+    return ["", *table(heading, rows)] if rows else []
+
+
+def _unassessed(p: dict[str, Any]) -> list[str]:
+    lines = [f"not assessable: {n['arrangement']} ({n['reason']})" for n in p["not_assessable"]]
+    return ["", *(part for line in lines for part in _folded(line))] if lines else []
+
+
+def sweep(done: Any) -> list[str]:
+    if done.dry_run:
+        return [
+            f"{done.trained} cells to train, {done.kept} there already",
+            f"{format_quantity(done.flops)} FLOPs, about {_duration(done.seconds)} here",
+        ]
+    lines = [f"{done.diverged} cells DIVERGED"] if done.diverged else []
+    return [
+        *lines,
+        f"{done.trained} cells trained, {done.kept} there already",
+        f"wrote {done.csv}: {done.rows} rows ({_duration(done.seconds)})",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

@@ -1,0 +1,213 @@
+"""A sweep from its toml to its table: priced, trained, resumed, and refused with all reasons."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bayeslaw.errors import SweepError
+from bayeslaw.runs import read_runs
+from bayeslaw.sweep import RECIPES, read_sweep
+from bayeslaw.train.loop import shape
+from bayeslaw.train.study import COLUMNS, run_sweep
+
+ROOT = Path(__file__).resolve().parents[2]
+TOML = """
+name = "little"
+corpus = "synthetic"
+corpus_options = {size = 60000}
+recipe = "tiny"
+widths = [16]
+pretrain_tokens = ["8k", "16k"]
+specialize_tokens = ["4k"]
+heldout_tokens = "4k"
+"""
+
+
+class Here:
+    """The executor protocol without processes."""
+
+    def __init__(self) -> None:
+        self.cells = 0
+
+    def submit(self, fn, *args: Any):
+        self.cells += 1
+        return Done(fn(*args))
+
+
+class Done:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def result(self) -> Any:
+        return self.value
+
+
+def write(folder: Path, text: str = TOML) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "sweep.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory):
+    """A sweep that was run once: its toml, its result, its folder."""
+    out = tmp_path_factory.mktemp("little")
+    toml = write(out)
+    return toml, run_sweep(toml, out, executor=Here()), out
+
+
+def test_the_table_has_every_model_on_every_domain(little):
+    _, result, out = little
+    table = pd.read_csv(out / "runs.csv", keep_default_na=False)
+    assert tuple(table.columns) == COLUMNS
+    models = 2 + 2 * 2  # cool-downs; branches of 2 domains from 2 checkpoints
+    assert len(table) == result.rows == 2 * models
+    assert (table["status"] == "ok").all()
+    assert set(table.loc[table["specialize_tokens"] == 0, "branch"]) == {""}
+    assert not table.duplicated(
+        ["sweep", "run_id", "pretrain_tokens", "specialize_tokens", "domain"]
+    ).any()
+    s = shape(RECIPES["tiny"], 16)
+    assert set(table["params"]) == {s.params}
+    tokens = table["pretrain_tokens"] + table["specialize_tokens"]
+    assert (table["flops"] / (s.flops_per_token * tokens) - 1).abs().max() < 1e-5
+
+
+def test_the_table_is_one_that_we_read(little):
+    *_, out = little
+    assert len(read_runs(out / "runs.csv").table) > 0
+
+
+def test_beside_the_table_lie_a_manifest_without_places_and_the_times(little):
+    *_, out = little
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["sweep"]["name"] == "little"
+    assert str(out) not in json.dumps(manifest)
+    times = pd.read_csv(out / "timings.csv")
+    assert len(times) == 1 + 2 + 4
+    assert (times["seconds"] >= 0).all()
+
+
+def test_run_again_it_trains_nothing_and_writes_the_same(little):
+    toml, _, out = little
+    before = (out / "runs.csv").read_bytes()
+    again = run_sweep(toml, out, executor=Here())
+    assert (again.trained, again.kept) == (0, 7)
+    assert (out / "runs.csv").read_bytes() == before
+
+
+def test_the_same_settings_give_the_same_bytes_elsewhere(little, tmp_path):
+    toml, _, out = little
+    run_sweep(toml, tmp_path, executor=Here())
+    assert (tmp_path / "runs.csv").read_bytes() == (out / "runs.csv").read_bytes()
+
+
+def test_a_longer_sweep_does_only_what_is_missing(little, tmp_path):
+    _, _, out = little
+    longer = write(tmp_path, TOML.replace('["4k"]', '["4k", "2k"]'))
+    dry = run_sweep(longer, out, dry_run=True)
+    assert (dry.trained, dry.kept) == (4, 7)
+
+
+def test_a_dry_run_prices_and_leaves_no_trace(tmp_path):
+    toml = write(tmp_path / "runs" / "little")
+    priced = run_sweep(toml, dry_run=True)
+    assert priced.dry_run
+    assert (priced.trained, priced.kept) == (7, 0)
+    assert priced.csv == tmp_path / "runs" / "little.csv"
+    s = shape(RECIPES["tiny"], 16)
+    assert priced.flops > s.flops_per_token * (16_000 + 4 * 4_000)
+    assert [p.name for p in (tmp_path / "runs").rglob("*")] == ["little", "sweep.toml"]
+
+
+def test_without_out_the_table_goes_beside_the_folder(tmp_path):
+    toml = write(tmp_path / "little")
+    result = run_sweep(toml, executor=Here())
+    assert result.csv == tmp_path / "little.csv"
+    assert result.csv.is_file()
+    assert {"manifest.json", "timings.csv", "work"} <= {p.name for p in toml.parent.iterdir()}
+
+
+def test_progress_counts_to_the_end(tmp_path):
+    told: list[tuple[int, int]] = []
+    run_sweep(write(tmp_path), tmp_path, progress=lambda *a: told.append(a), executor=Here())
+    assert told == [(n, 7) for n in range(1, 8)]
+
+
+def test_a_diverged_run_is_recorded_and_the_sweep_goes_on(tmp_path, monkeypatch):
+    wild = replace(RECIPES["tiny"], rate=1e30, clip=float("inf"))
+    monkeypatch.setitem(RECIPES, "tiny", wild)
+    result = run_sweep(write(tmp_path), tmp_path, executor=Here())
+    table = pd.read_csv(tmp_path / "runs.csv")
+    assert result.diverged == 7
+    assert set(table["status"]) == {"diverged"}
+    assert table["loss"].isna().all()
+
+
+def test_too_little_text_is_refused_with_all_the_reasons(tmp_path):
+    text = TOML.replace("16k", "900k").replace('["4k"]', '["90k"]').replace('"4k"', '"99k"')
+    with pytest.raises(SweepError) as raised:
+        run_sweep(write(tmp_path, text), tmp_path, dry_run=True)
+    message = str(raised.value)
+    for part in ("pretrain_tokens 900000 of", "'alpha'", "'beta'", "heldout_tokens 99000 of"):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"synthetic"', '"none"', "corpus 'none' is not one of python, synthetic"),
+        ("size = 60000", "height = 3", "corpus_options do not fit"),
+        ('recipe = "tiny"', 'recipe = "tiny"\ndomains = ["alpha", "gamma"]', "no domain gamma"),
+    ],
+)
+def test_what_the_corpus_has_not_is_said(tmp_path, old, new, message):
+    with pytest.raises(SweepError, match=message):
+        run_sweep(write(tmp_path, TOML.replace(old, new)), tmp_path, dry_run=True)
+
+
+RUN = "import sys; from bayeslaw.train.study import run_sweep; run_sweep(sys.argv[1], sys.argv[2])"
+
+
+@pytest.mark.slow
+def test_the_example_runs_on_two_processes_within_its_promise(tmp_path):
+    began = time.perf_counter()
+    result = run_sweep(ROOT / "examples/tiny/sweep.toml", tmp_path)
+    assert time.perf_counter() - began < 60  # 20 s on two idle cores
+    spec = read_sweep(ROOT / "examples/tiny/sweep.toml")
+    models = len(spec.widths) * len(spec.pretrain_tokens) * (1 + 2 * len(spec.specialize_tokens))
+    assert result.rows == 2 * models
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_ends_in_the_same_bytes(tmp_path):
+    """Killed, children and all, at several moments; then run to the end."""
+    toml = write(tmp_path)
+    command = [sys.executable, "-c", RUN, str(toml)]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run([*command, str(whole)], check=True)
+    wanted = {p.name for p in (whole / "work").iterdir()}
+    for patience in (1, 3, 5):  # cells that are there when the blow falls
+        process = subprocess.Popen([*command, str(broken)], start_new_session=True)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list((broken / "work").glob("*/done.json"))) >= patience:
+                break
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+        process.wait()
+    subprocess.run([*command, str(broken)], check=True)
+    assert (broken / "runs.csv").read_bytes() == (whole / "runs.csv").read_bytes()
+    assert wanted <= {p.name for p in (broken / "work").iterdir()}
