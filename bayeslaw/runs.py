@@ -225,10 +225,14 @@ def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
     for path in map_str(paths):
         found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]
         if not found:
-            faults.append(Fault(path, 0, "", None, "no file matches; check the folder and the name"))
+            faults.append(
+                Fault(path, 0, "", None, "no file matches; check the folder and the name")
+            )
         for file in found:
             if Path(file).is_dir():
-                faults.append(Fault(file, 0, "", None, f"is a folder; give its files: {file}/*.csv"))
+                faults.append(
+                    Fault(file, 0, "", None, f"is a folder; give its files: {file}/*.csv")
+                )
             elif not Path(file).is_file():
                 faults.append(Fault(file, 0, "", None, "no such file; check the path"))
             elif Path(file) not in files:
@@ -252,7 +256,9 @@ def _read(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
         except ImportError:
             return fault("parquet needs pyarrow: pip install 'bayeslaw[parquet]'")
         except Exception as error:
-            return fault(f"not readable as parquet ({type(error).__name__}); write it anew, or as CSV")
+            return fault(
+                f"not readable as parquet ({type(error).__name__}); write it anew, or as CSV"
+            )
     problem = _sniff(file)
     if problem:
         return fault(problem)
@@ -262,7 +268,9 @@ def _read(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
     except pd.errors.EmptyDataError:
         return fault("the file is empty; it needs a header and rows")
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
-        return fault(f"not readable as CSV: {str(error).strip()}; every line needs as many cells as the header")
+        return fault(
+            f"not readable as CSV: {str(error).strip()}; every line needs as many cells as the header"
+        )
     header = raw.iloc[0].str.strip().tolist()
     twice = sorted({h for h in header if header.count(h) > 1})
     if twice:
@@ -316,8 +324,10 @@ def _checked(
     for column in COLUMNS:
         if column.required and column.name not in table:
             close = difflib.get_close_matches(column.name, list(map_str(ignored)), 1, 0.5)
-            hint = f"; is it '{close[0]}'? then --map {column.name}={close[0]}" if close else (
-                f"; name it with --map {column.name}=THEIRS"
+            hint = (
+                f"; is it '{close[0]}'? then --map {column.name}={close[0]}"
+                if close
+                else (f"; name it with --map {column.name}=THEIRS")
             )
             here.append(Fault(file, 0, column.name, None, f"missing{hint}"))
     row = table["_row"] if "_row" in table else pd.Series(np.arange(len(table)))
@@ -349,7 +359,9 @@ def _renamed(
 ) -> pd.DataFrame:
     for ours, theirs in mapping.items():
         if theirs not in table:
-            faults.append(Fault(file, 0, theirs, None, f"not in the file, so it cannot be '{ours}'"))
+            faults.append(
+                Fault(file, 0, theirs, None, f"not in the file, so it cannot be '{ours}'")
+            )
     taken = {ours for ours, theirs in mapping.items() if theirs in table and theirs != ours}
     table = table.drop(columns=[c for c in table if c in taken])
     return table.rename(columns={theirs: ours for ours, theirs in mapping.items()})
@@ -379,7 +391,9 @@ def _text(table: pd.DataFrame, name: str, default: str) -> pd.Series:
     if name not in table:
         return pd.Series([default] * len(table), dtype=object)
     values = table[name]
-    return values.where(values.notna(), "").astype(str).str.strip().replace("", default).astype(object)
+    return (
+        values.where(values.notna(), "").astype(str).str.strip().replace("", default).astype(object)
+    )
 
 
 def _number(
@@ -460,7 +474,9 @@ def _fill(
     done["unit"] = "nats/" + said.str.split("/").str[-1]
 
 
-def _assembled(tables: list[pd.DataFrame], sources: tuple[str, ...], ignored: tuple[str, ...]) -> Runs:
+def _assembled(
+    tables: list[pd.DataFrame], sources: tuple[str, ...], ignored: tuple[str, ...]
+) -> Runs:
     """One table of all files: keys unique, one unit per domain, kept rows only."""
     table = pd.concat(tables, ignore_index=True)
     faults: list[Fault] = []
@@ -481,7 +497,9 @@ def _assembled(tables: list[pd.DataFrame], sources: tuple[str, ...], ignored: tu
     }
     kept = table.loc[ok, list(NAMES)].reset_index(drop=True)
     if not len(kept):
-        raise RunsError(f"{', '.join(sources)}: no rows left, all {len(table)} are diverged or failed")
+        raise RunsError(
+            f"{', '.join(sources)}: no rows left, all {len(table)} are diverged or failed"
+        )
     _schema().validate(kept)
     return Runs(kept, counts, {str(d): u[0] for d, u in units.items()}, sources, ignored)
 
@@ -494,7 +512,11 @@ def _schema() -> Any:
     def column(c: Column) -> Any:
         if c.kind == "text":
             return pa.Column(object, coerce=True)
-        checks = [pa.Check.gt(c.least) if c.above else pa.Check.ge(c.least)] if c.least is not None else []
+        checks = (
+            [pa.Check.gt(c.least) if c.above else pa.Check.ge(c.least)]
+            if c.least is not None
+            else []
+        )
         return pa.Column(float, checks, nullable=not c.required)
 
     return pa.DataFrameSchema({c.name: column(c) for c in COLUMNS}, strict=True, unique=KEY)

@@ -36,7 +36,10 @@ class Curves:
         domain k is measured on a model with the k-th size and tokens."""
         full = Run(*[jnp.broadcast_to(f, (self.domains,)) for f in run])
         return jnp.concatenate(
-            [_one_law(*member, full) for member in zip(self.laws, self.thetas, self.ats, strict=True)]
+            [
+                _one_law(*member, full)
+                for member in zip(self.laws, self.thetas, self.ats, strict=True)
+            ]
         )
 
 
@@ -48,6 +51,4 @@ def _one_law(law: Law, theta: dict[str, Any], at: Anchor, run: Run) -> jax.Array
     return jax.vmap(over_domains, in_axes=(None, None, 0))(run, at.loss, theta)
 
 
-jax.tree_util.register_dataclass(
-    Curves, data_fields=["thetas", "ats"], meta_fields=["laws"]
-)
+jax.tree_util.register_dataclass(Curves, data_fields=["thetas", "ats"], meta_fields=["laws"])

@@ -59,7 +59,9 @@ def diagnose(
     columns = np.moveaxis(z, -1, 0)
     r_hat = float(np.max(array_stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
     bulk = float(np.min(array_stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
-    tail = float(np.min(array_stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL)))
+    tail = float(
+        np.min(array_stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL))
+    )
     change = np.diff(energy, axis=1)
     bfmi = float(((change**2).mean(1) / np.maximum(energy.var(1), 1e-300)).mean())
     divergences = int(diverging.sum())

@@ -155,7 +155,11 @@ def read_posterior(path: str | Path) -> Ensemble:
     if not path.is_file():
         raise FitError(f"{path}: no such file; `bayeslaw fit RUNS... --out {path}` writes it")
     try:
-        tree = xr.load_datatree(path, engine="h5netcdf") if hasattr(xr, "load_datatree") else xr.open_datatree(path, engine="h5netcdf").load()
+        tree = (
+            xr.load_datatree(path, engine="h5netcdf")
+            if hasattr(xr, "load_datatree")
+            else xr.open_datatree(path, engine="h5netcdf").load()
+        )
     except Exception as error:
         raise FitError(f"{path}: not a posterior file ({type(error).__name__}: {error})") from error
     if "laws" not in tree.children:

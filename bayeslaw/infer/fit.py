@@ -140,7 +140,11 @@ def _fit_one(
         "domains": runs.domains,
         "ranges": ranges_of(runs),
         "runs_digest": runs.digest,
-        "counts": {**{n: int(c) for n, c in runs.counts.items()}, "fitted": len(runs), "lineages_with_effect": len(lineages)},
+        "counts": {
+            **{n: int(c) for n, c in runs.counts.items()},
+            "fitted": len(runs),
+            "lineages_with_effect": len(lineages),
+        },
         "fixed": dict(fixed),
     }
     if method == "huber":
@@ -149,7 +153,9 @@ def _fit_one(
 
     found = modes(spec, rows, seed, settings)
     if not found:
-        raise FitError(f"law '{law.name}': no start found a mode; the density is not finite on these runs")
+        raise FitError(
+            f"law '{law.name}': no start found a mode; the density is not finite on these runs"
+        )
     if method == "laplace":
         draws = _laplace(spec, rows, found, seed, settings)
     else:
@@ -179,7 +185,9 @@ def _laplace(spec, rows, found: tuple[Mode, ...], seed: int, settings: Settings)
     # These draws are independent: R-hat and BFMI say nothing, the weights say all.
     ess = float(1 / (weights**2).sum())
     failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())
-    d = replace(d, r_hat=1.0, bfmi=1.0, k_hat=k, ess_bulk=ess, ess_tail=ess, gradients=0, failures=failures)
+    d = replace(
+        d, r_hat=1.0, bfmi=1.0, k_hat=k, ess_bulk=ess, ess_tail=ess, gradients=0, failures=failures
+    )
     return Draws(z, zero, zero, zero, zero + 1, centring, d, "laplace")
 
 

@@ -171,9 +171,7 @@ def _over_domains(name: str, q: Param, domains: int, centring: Mapping[str, Any]
         return numpyro.sample(name, q.prior.expand([domains, *q.prior.batch_shape]).to_event())
     to_support = biject_to(q.prior.support)
     mean = to_support.inv(numpyro.sample(f"{name}_mean", q.prior))
-    spread = numpyro.sample(
-        f"{name}_spread", _SPREAD(q.spread).expand(jnp.shape(mean)).to_event()
-    )
+    spread = numpyro.sample(f"{name}_spread", _SPREAD(q.spread).expand(jnp.shape(mean)).to_event())
     around = _around(name, mean, spread, (domains, *jnp.shape(mean)), centring)
     return numpyro.deterministic(name, to_support(around))
 
@@ -181,7 +179,7 @@ def _over_domains(name: str, q: Param, domains: int, centring: Mapping[str, Any]
 def _around(name: str, mean: Any, spread: Any, shape: tuple, centring: Mapping[str, Any]) -> Any:
     """Normal(mean, spread) values, partially centred:
 
-        ζ ~ Normal(c mean, spread^c),   value = mean + spread^(1-c) (ζ - c mean)
+    ζ ~ Normal(c mean, spread^c),   value = mean + spread^(1-c) (ζ - c mean)
     """
     c = centring[name]
     around = dist.Normal(c * mean, jnp.broadcast_to(spread**c, shape)).to_event()
@@ -363,6 +361,7 @@ def check_inputs(law: Law, runs: Runs) -> None:
             )
     if faults:
         raise FitError(
-            f"law '{law.name}' cannot be fitted to these runs: " + "; ".join(faults) +
-            ". Choose another --law, or leave those rows out"
+            f"law '{law.name}' cannot be fitted to these runs: "
+            + "; ".join(faults)
+            + ". Choose another --law, or leave those rows out"
         )

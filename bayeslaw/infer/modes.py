@@ -96,7 +96,11 @@ def _distinct(z, potential, gradient, hessian) -> tuple[Mode, ...]:
         modes.append(Mode(z[best], float(potential[best]), scale, int(same.sum()), len(z)))
         left = [i for i, s in zip(left, same, strict=True) if not s]
         # What is neither the same nor settled (a start that ran out of steps) is not a mode.
-        left = [i for i in left if np.linalg.eigvalsh(hessian[i]).min() > 0 and _settled(gradient[i], hessian[i])]
+        left = [
+            i
+            for i in left
+            if np.linalg.eigvalsh(hessian[i]).min() > 0 and _settled(gradient[i], hessian[i])
+        ]
     return tuple(modes)
 
 

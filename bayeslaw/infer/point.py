@@ -121,4 +121,9 @@ def _functions(spec: Spec, on: On) -> tuple[Any, Any, Any, Any]:
         ]
         return jnp.concatenate(parts)
 
-    return jax.jit(residuals), jax.jit(jax.jacfwd(residuals)), jax.jit(unpack), jax.jit(jax.vmap(draw))
+    return (
+        jax.jit(residuals),
+        jax.jit(jax.jacfwd(residuals)),
+        jax.jit(unpack),
+        jax.jit(jax.vmap(draw)),
+    )

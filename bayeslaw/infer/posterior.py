@@ -77,7 +77,10 @@ class Posterior:
     def published(self) -> xr.Dataset:
         """The draws in the published parametrisation (E, A, B, …), over (draw, domain)."""
         theta = SimpleNamespace(
-            **{n: np.moveaxis(v, range(2, v.ndim), range(v.ndim - 2)) for n, v in self.theta.items()}
+            **{
+                n: np.moveaxis(v, range(2, v.ndim), range(v.ndim - 2))
+                for n, v in self.theta.items()
+            }
         )
         values = self.law.published(self.anchor, theta)
         return xr.Dataset(
@@ -94,9 +97,7 @@ class Posterior:
             "likelihood": self.likelihood,
             "method": self.method,
             "domains": list(self.domains),
-            "anchor": {
-                n: np.asarray(v).tolist() for n, v in self.anchor._asdict().items()
-            },
+            "anchor": {n: np.asarray(v).tolist() for n, v in self.anchor._asdict().items()},
             "ranges": {n: list(r) for n, r in self.ranges.items()},
             "runs_digest": self.runs_digest,
             "counts": dict(self.counts),

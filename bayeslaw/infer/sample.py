@@ -221,7 +221,9 @@ def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
 def _at(p: Programs, z: np.ndarray, args: tuple, settings: Settings) -> tuple[Any, Any]:
     """Potential and gradient at z, through the program that the mode search has compiled."""
     parts = [
-        p.derivatives(np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), *args[1:])
+        p.derivatives(
+            np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), *args[1:]
+        )
         for i in range(0, len(z), settings.starts)
     ]
     potential, gradient = (np.concatenate([np.asarray(q[j]) for q in parts]) for j in (0, 1))

@@ -76,7 +76,9 @@ def _from_file(path: str, attribute: str) -> Law:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise FitError(f"law file '{path}' does not load: {type(error).__name__}: {error}") from error
+        raise FitError(
+            f"law file '{path}' does not load: {type(error).__name__}: {error}"
+        ) from error
     if attribute not in vars(module):
         raise FitError(f"law file '{path}' has no '{attribute}'")
     return _instance(getattr(module, attribute), f"{path}:{attribute}")

@@ -139,7 +139,9 @@ class Law(abc.ABC):
     def check(self) -> None:
         """Inputs, parameters and the names that the body uses agree, or `TypeError`."""
         used_inputs, used_params = _Recorder(Run._fields), _Recorder(self.parameters)
-        values = {name: jax.ShapeDtypeStruct(_shape(q), float) for name, q in self.parameters.items()}
+        values = {
+            name: jax.ShapeDtypeStruct(_shape(q), float) for name, q in self.parameters.items()
+        }
         scalar = jax.ShapeDtypeStruct((), float)
         at = Anchor(*[scalar] * len(Anchor._fields))
         x = Run(*[scalar] * len(Run._fields))

@@ -61,7 +61,9 @@ class Repeated(Law):
 
     def log_loss(self, x: Run, at: Anchor, p: Any) -> jax.Array:
         tokens, distinct = getattr(x, self.of), getattr(x, _UNIQUE[self.of])
-        return self.law.log_loss(x._replace(**{self.of: worth(tokens, distinct, p.r_repeat)}), at, p)
+        return self.law.log_loss(
+            x._replace(**{self.of: worth(tokens, distinct, p.r_repeat)}), at, p
+        )
 
     def published(self, at: Anchor, p: Any) -> dict[str, Any]:
         return {**self.law.published(at, p), "r": p.r_repeat}

@@ -49,7 +49,9 @@ class Arrangement:
 
 
 def _ratio(name: str, size: int, box: tuple[float, float], starts: tuple[float, ...]) -> Coordinate:
-    low, high = (float(np.clip(np.log(b) if b > 0 else -np.inf, -UNBOUNDED, UNBOUNDED)) for b in box)
+    low, high = (
+        float(np.clip(np.log(b) if b > 0 else -np.inf, -UNBOUNDED, UNBOUNDED)) for b in box
+    )
     inside = tuple(sorted({float(np.clip(s, low, high)) for s in starts}))
     return Coordinate(name, size, low, high, inside)
 

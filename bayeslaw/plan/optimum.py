@@ -54,7 +54,9 @@ def optimise(
     groups = ARRANGEMENTS[arrangement].coordinates(len(names), two_stage, bounds)
     pins = pins or {}
     groups = [
-        Coordinate(g.name, g.size, pins[g.name], pins[g.name], (pins[g.name],)) if g.name in pins else g
+        Coordinate(g.name, g.size, pins[g.name], pins[g.name], (pins[g.name],))
+        if g.name in pins
+        else g
         for g in groups
     ]
     low = np.concatenate([np.full(g.size, g.low) for g in groups])

@@ -182,8 +182,10 @@ def plan(
             found += _rules_of_thumb(curves, budget.flops, share, risk, bounds, fitted.domains)
         for name, run in (designs or {}).items():
             full = Run(*(np.broadcast_to(np.asarray(f, float), share.shape) for f in run[:3]))
-            kind = "trunk" if np.ptp(full.params) == 0 and (full.specialize_tokens > 0).any() else (
-                "generalist" if (full.specialize_tokens == 0).all() else "independent"
+            kind = (
+                "trunk"
+                if np.ptp(full.params) == 0 and (full.specialize_tokens > 0).any()
+                else ("generalist" if (full.specialize_tokens == 0).all() else "independent")
             )
             own = Optimum(kind, full, float("nan"), (), float("nan"), 0)
             found.append(_candidate(name, own, curves, share, risk))
@@ -272,7 +274,5 @@ def _extrapolation(fitted: Ensemble, c: Candidate) -> dict[str, float]:
         if high > 0:
             above = value / high
             below = np.where(value > 0, low / np.where(value > 0, value, 1.0), 1.0)
-            out["compute" if name == "flops" else name] = float(
-                max(1.0, above.max(), below.max())
-            )
+            out["compute" if name == "flops" else name] = float(max(1.0, above.max(), below.max()))
     return out

@@ -20,9 +20,7 @@ NAMES = [law.name for law in EVERY]
 
 def draw(law, seed=0):
     keys = jax.random.split(jax.random.key(seed), len(law.parameters))
-    values = {
-        n: q.prior.sample(k) for k, (n, q) in zip(keys, law.parameters.items(), strict=True)
-    }
+    values = {n: q.prior.sample(k) for k, (n, q) in zip(keys, law.parameters.items(), strict=True)}
     return SimpleNamespace(**values)
 
 
