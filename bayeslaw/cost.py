@@ -1,7 +1,7 @@
 """What training and serving cost in FLOPs, and the budget that a plan must keep.
 
-Every cost is arithmetic on floats or on arrays, NumPy's or jax's, of params N, pretrain tokens D and
-specialise tokens D′. Where an arrangement has several domains, they are the last axis.
+Every cost is arithmetic on floats or on arrays, NumPy's or jax's, of params N, pretrain tokens D
+and specialise tokens D′. Where an arrangement has several domains, they are the last axis.
 """
 
 from __future__ import annotations

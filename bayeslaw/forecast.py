@@ -90,13 +90,21 @@ def forecast(
     beyond = extrapolation(fitted, run)
     rows = [
         ForecastRow(
-            *(float(table[c].iloc[i]) for c in ("params", "pretrain_tokens", "specialize_tokens")),
-            fitted.domains[k], kind, prob, *(float(a[i, k]) for a in (mean, sd, lo, hi)),
-            float(beyond[i]),
+            params=float(run.params[i]),
+            pretrain_tokens=float(run.pretrain_tokens[i]),
+            specialize_tokens=float(run.specialize_tokens[i]),
+            domain=fitted.domains[k],
+            kind=kind,
+            prob=prob,
+            mean=float(mean[i, k]),
+            sd=float(sd[i, k]),
+            lo=float(lo[i, k]),
+            hi=float(hi[i, k]),
+            extrapolation=float(beyond[i]),
         )
         for i, domains in enumerate(asked)
         for k in domains
-    ]  # fmt: skip
+    ]
     return Forecast(tuple(rows))
 
 
@@ -181,7 +189,7 @@ def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[in
     return table, asked
 
 
-def _asked(fitted: Ensemble, i: int, row: dict[str, Any], faults: list[str]) -> list[int]:
+def _asked(fitted: Ensemble, i: int, row: Mapping[Any, Any], faults: list[str]) -> list[int]:
     """Indices of the domains that a design is to be measured on."""
 
     def text(name: str) -> str:

@@ -7,7 +7,6 @@ Every function takes a `Posterior` and gives an arviz-plots `PlotCollection`; wi
 from __future__ import annotations
 
 import math
-import os
 import re
 import textwrap
 import warnings
@@ -22,6 +21,7 @@ from arviz_stats import rhat
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.posterior import Posterior, symbols
+from bayeslaw.whole import whole
 
 BACKEND = "matplotlib"
 TRACED, RANKED = 4, 8  # chains that a panel can show; R-hat looks at all of them
@@ -147,10 +147,8 @@ def caption(m: Posterior, plot: Plot) -> str:
 
 
 def _draw(m: Posterior, plot: Plot, file: Path) -> Path:
-    """One PNG, written beside and renamed."""
     import matplotlib.pyplot as plt
 
-    beside = file.with_name(f".{file.stem}.{os.getpid()}.png")
     with warnings.catch_warnings():
         # A posterior that failed has flat densities and heavy weights: the gate has said so.
         warnings.simplefilter("ignore", UserWarning)
@@ -160,10 +158,9 @@ def _draw(m: Posterior, plot: Plot, file: Path) -> Path:
         try:
             width = int(11 * figure.get_size_inches()[0])
             figure.suptitle("\n".join(textwrap.wrap(caption(m, plot), width)), fontsize=10)
-            figure.savefig(beside, dpi=DPI)
-            beside.replace(file)
+            with whole(file) as beside:
+                figure.savefig(beside, dpi=DPI)
         finally:
-            beside.unlink(missing_ok=True)
             plt.close(figure)
     return file
 

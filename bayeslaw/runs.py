@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import hashlib
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 
 from bayeslaw.errors import RunsError
 from bayeslaw.quantity import parse_quantity
+from bayeslaw.whole import whole
 
 MAX_LINE = 1_000_000  # bytes; a longer one is not a table
 SHOWN = 20  # faults printed per file; all are counted
@@ -48,20 +48,21 @@ COLUMNS = (
     Column("seed", "number", "-", "of the run", default=0.0),
     Column("params", "number", "weights", "non-embedding parameters N", True, 0.0, True),
     Column("pretrain_tokens", "number", "tokens", "general tokens D", True, 0.0),
-    Column("specialize_tokens", "number", "tokens", "second-stage tokens D′", least=0.0, default=0.0),
+    Column("specialize_tokens", "number", "tokens", "stage-two tokens D′", least=0.0, default=0.0),
     Column("branch", "text", "name", "the domain of the second stage", default=""),
     Column("domain", "text", "name", "what the loss was measured on", default="all"),
     Column("loss", "number", "nats", "held-out cross-entropy", True, 0.0, True),
     Column("loss_se", "number", "nats", "its standard error", least=0.0, default=np.nan),
-    Column("unique_tokens", "number", "tokens", "distinct tokens of stage one", least=0.0, above=True,
-           default=np.inf, finite=False),
-    Column("unique_specialize_tokens", "number", "tokens", "distinct tokens of stage two", least=0.0,
-           above=True, default=np.inf, finite=False),
+    Column("unique_tokens", "number", "tokens", "distinct tokens of stage one",
+           least=0.0, above=True, default=np.inf, finite=False),
+    Column("unique_specialize_tokens", "number", "tokens", "distinct tokens of stage two",
+           least=0.0, above=True, default=np.inf, finite=False),
     Column("recipe", "text", "name", "how the second stage was done", default=""),
-    Column("replay", "number", "0..1", "share of general data in it", least=0.0, most=1.0, default=np.nan),
+    Column("replay", "number", "0..1", "share of general data in it",
+           least=0.0, most=1.0, default=np.nan),
     Column("distill", "number", "-", "weight of the KL term", least=0.0, default=np.nan),
-    Column("flops", "number", "FLOPs", "compute of the model's history", least=0.0, above=True,
-           default=np.nan),
+    Column("flops", "number", "FLOPs", "compute of the model's history",
+           least=0.0, above=True, default=np.nan),
     Column("experts", "number", "count", "branches of its split", least=0.0, default=np.nan),
     Column("status", "text", "name", "ok, diverged or failed", default="ok"),
 )  # fmt: skip
@@ -179,10 +180,9 @@ class Runs:
     def write(self, path: str | Path) -> Path:
         """Write the kept rows as CSV, atomically. `read_runs` gives them back."""
         path = Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
         table = self.table.assign(unit=self.table["domain"].map(dict(self.units)))
-        table.to_csv(beside, index=False)
-        os.replace(beside, path)
+        with whole(path) as beside:
+            table.to_csv(beside, index=False)
         return path
 
 
@@ -207,8 +207,10 @@ def read_runs(
     if unit is not None and unit not in UNITS:
         raise RunsError(f"unit '{unit}' is not one of {', '.join(UNITS)}")
     for file in _expand(paths, faults):
-        raw = _read(file, faults)
-        if raw is None:
+        try:
+            raw = _read(file)
+        except _Unreadable as why:
+            faults.append(Fault(str(file), 0, "", None, str(why)))
             continue
         checked, without = _checked(raw, str(file), file.stem, map or {}, unit, faults)
         tables.append(checked)
@@ -222,8 +224,9 @@ def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
     files: list[Path] = []
     if not paths:
         faults.append(Fault("", 0, "", None, "no files given; try runs/*.csv"))
-    for path in map_str(paths):
-        found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]
+    for path in (str(p) for p in paths):
+        # Path.glob takes no pattern that is absolute.
+        found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]  # noqa: PTH207
         if not found:
             faults.append(
                 Fault(path, 0, "", None, "no file matches; check the folder and the name")
@@ -240,45 +243,42 @@ def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
     return files
 
 
-def map_str(paths: Iterable[str | Path]) -> list[str]:
-    return [str(p) for p in paths]
+class _Unreadable(Exception):
+    """Why a file is no table of runs, and what to do about it."""
 
 
-def _read(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
-    """The file's cells as text, or a fault."""
-
-    def fault(remedy: str, row: int = 0) -> None:
-        faults.append(Fault(str(file), row, "", None, remedy))
-
+def _read(file: Path) -> pd.DataFrame:
+    """The file's cells as text. Raises `_Unreadable`."""
     if file.suffix in (".parquet", ".pq"):
         try:
             return pd.read_parquet(file)
         except ImportError:
-            return fault("parquet needs pyarrow: pip install 'bayeslaw[parquet]'")
+            raise _Unreadable("parquet needs pyarrow: pip install 'bayeslaw[parquet]'") from None
         except Exception as error:
-            return fault(
+            raise _Unreadable(
                 f"not readable as parquet ({type(error).__name__}); write it anew, or as CSV"
-            )
+            ) from None
     problem = _sniff(file)
     if problem:
-        return fault(problem)
+        raise _Unreadable(problem)
     try:
         raw = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig",
                           index_col=False, on_bad_lines="error", header=None)  # fmt: skip
     except pd.errors.EmptyDataError:
-        return fault("the file is empty; it needs a header and rows")
+        raise _Unreadable("the file is empty; it needs a header and rows") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
-        return fault(
-            f"not readable as CSV: {str(error).strip()}; every line needs as many cells as the header"
-        )
+        raise _Unreadable(
+            f"not readable as CSV: {str(error).strip()}; every line needs as many cells as the "
+            "header"
+        ) from None
     header = raw.iloc[0].str.strip().tolist()
     twice = sorted({h for h in header if header.count(h) > 1})
     if twice:
-        return fault(f"columns named twice: {', '.join(twice)}; rename one of each")
+        raise _Unreadable(f"columns named twice: {', '.join(twice)}; rename one of each")
     table = raw.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(header)
     if not len(table):
-        return fault("a header but no rows")
+        raise _Unreadable("a header but no rows")
     return table
 
 
@@ -323,7 +323,7 @@ def _checked(
     here: list[Fault] = []
     for column in COLUMNS:
         if column.required and column.name not in table:
-            close = difflib.get_close_matches(column.name, list(map_str(ignored)), 1, 0.5)
+            close = difflib.get_close_matches(column.name, [str(c) for c in ignored], 1, 0.5)
             hint = (
                 f"; is it '{close[0]}'? then --map {column.name}={close[0]}"
                 if close
@@ -371,7 +371,7 @@ def _long(table: pd.DataFrame) -> pd.DataFrame:
     """One row per loss column (`loss/<domain>`, `loss_<domain>`), where there is any."""
     found = {
         c: c[5:]
-        for c in map_str(table.columns)
+        for c in (str(column) for column in table.columns)
         if c[:5] in ("loss/", "loss_") and c[5:] and not c.startswith("loss_se")
     }
     if not found:
@@ -404,7 +404,7 @@ def _number(
     row: pd.Series,
     faults: list[Fault],
 ) -> pd.Series:
-    """The column as floats; human numbers are read, everything else that is no number is a fault."""
+    """The column as floats; human numbers are read, all else that is no number is a fault."""
     if column.name not in table:
         return pd.Series(np.full(len(table), column.default, dtype=float))
     raw = table[column.name]
@@ -417,8 +417,8 @@ def _number(
             values[i] = float("nan") if text[i].lower() == "nan" else parse_quantity(text[i])
         except ValueError:
             if not excused[i]:
-                faults.append(Fault(file, int(row[i]) + 1, column.name, text[i],
-                                    "text where a number belongs; write 7e9, 7B or 350M"))  # fmt: skip
+                remedy = "text where a number belongs; write 7e9, 7B or 350M"
+                faults.append(Fault(file, int(row[i]) + 1, column.name, text[i], remedy))
                 values[i] = column.least if column.least and not column.above else 1.0
     if not column.required:
         values = np.where(empty, column.default, values)
@@ -483,13 +483,13 @@ def _assembled(
     for i in np.flatnonzero(table.duplicated(KEY, keep="first")):
         r = table.iloc[i]
         key = ", ".join(f"{k} {r[k]:g}" if isinstance(r[k], float) else f"{k} {r[k]}" for k in KEY)
-        faults.append(Fault(r["_file"], int(r["_row"]) + 1, "run_id", r["run_id"],
-                            f"measured twice ({key}); drop one, or give repeats their own run_id"))  # fmt: skip
+        remedy = f"measured twice ({key}); drop one, or give repeats their own run_id"
+        faults.append(Fault(r["_file"], int(r["_row"]) + 1, "run_id", r["run_id"], remedy))
     units = table.groupby("domain")["unit"].unique()
     for domain, found in units.items():
         if len(found) > 1:
-            faults.append(Fault(sources[0], 0, "unit", ", ".join(found),
-                                f"two units within domain '{domain}'; convert one, or rename it"))  # fmt: skip
+            remedy = f"two units within domain '{domain}'; convert one, or rename it"
+            faults.append(Fault(sources[0], 0, "unit", ", ".join(found), remedy))
     _raise(faults)
     ok = table["status"] == "ok"
     counts = {"read": len(table), "kept": int(ok.sum())} | {

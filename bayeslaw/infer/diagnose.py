@@ -92,7 +92,7 @@ def _agreement(found: Sequence[Mode]) -> tuple[int, int, tuple[float, ...]]:
 
 def mode_failures(found: Sequence[Mode]) -> tuple[str, ...]:
     """Why the modes found do not allow the posterior to be trusted."""
-    starts, agree, mass = _agreement(found)
+    starts, agree, _ = _agreement(found)
     if agree < MIN_AGREEING:
         return (f"only {agree} of {starts} starts agree on the best mode",)
     return ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.whole import whole
 
 Kind = Literal["mean", "run"]
 KINDS: tuple[Kind, ...] = ("mean", "run")
@@ -129,17 +129,11 @@ class Ensemble:
         ArviZ opens the file; all members lie under /laws/<name>."""
         path = Path(path)
         first = max(self.members, key=lambda m: m.weight)
-        tree = xr.DataTree(first.tree.to_dataset(), name="bayeslaw")
         tree = _labelled(first)
         for member in self.members:
             tree[f"laws/{member.law.name}"] = _labelled(member)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        with whole(path) as beside:
             tree.to_netcdf(beside, engine="h5netcdf")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
         return path
 
 

@@ -234,7 +234,7 @@ def _tree(
             "acceptance_rate": draws.accept,
         },
     }
-    coords = {
+    coords: dict[str, Any] = {
         "domain": list(runs.domains),
         "lineage": list(lineages),
         "run": runs.table["run_id"].to_numpy(str),

@@ -44,7 +44,7 @@ def find_modes(
     """
     z = np.array(starts, dtype=float)
     potential, gradient, hessian = (np.array(a) for a in derivatives(z))
-    count, dim = z.shape
+    count = len(z)
     potential = np.where(np.isfinite(potential), potential, np.inf)
     damping = np.full(count, 1e-3)
     done = ~np.isfinite(potential)

@@ -18,7 +18,7 @@ from bayeslaw.infer.model import Rows, Spec, predict
 
 HUBER_DELTA = 1e-3
 On = Literal["log_loss", "loss"]
-# A function of squared, scaled residuals z -> (ρ, ρ′, ρ″), as scipy.optimize.least_squares takes it.
+# A function of squared, scaled residuals z -> (ρ, ρ′, ρ″), as scipy's least_squares takes it.
 Rho = str | Callable[[np.ndarray], np.ndarray]
 
 

@@ -15,8 +15,17 @@ from bayeslaw.laws.repeated import Repeated
 from bayeslaw.laws.transfer import Transfer
 
 __all__ = [
-    "LAWS", "Anchor", "Law", "Param", "Run", "SumLaw", "default_laws", "exponent", "find_law", "power",
-]  # fmt: skip
+    "LAWS",
+    "Anchor",
+    "Law",
+    "Param",
+    "Run",
+    "SumLaw",
+    "default_laws",
+    "exponent",
+    "find_law",
+    "power",
+]
 
 LAWS: dict[str, Law] = {
     "chinchilla": Chinchilla(),
@@ -54,7 +63,7 @@ def find_law(name: str | Law) -> Law:
         inner, _, option = rest[:-1].partition(", of=")
         try:
             law = find_law(inner)
-            return WRAPPERS[outer](law, **({"of": option} if option else {}))  # type: ignore[arg-type]
+            return WRAPPERS[outer](law, **({"of": option} if option else {}))
         except (TypeError, KeyError) as error:
             raise FitError(f"cannot make the law '{name}': {error}") from error
     for entry in entry_points(group="bayeslaw.laws", name=name):

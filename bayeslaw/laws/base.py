@@ -56,9 +56,9 @@ class Param:
     prior: a NumPyro distribution. Its support fixes the transform to the real line (`biject_to`).
     across: over domains, `shared` (one value), `pooled` (partially, in unconstrained space) or
         `free` (each domain its own).
-    spread: scale of the half-normal prior of the pooling sd, in unconstrained space.
-    of: for an exponent of a `SumLaw`, the term that it bends. Data pin down the slope at the anchor,
-        exponent times share; the sampler takes that as its coordinate.
+    spread: scale of the prior of the pooling sd, in unconstrained space.
+    of: for an exponent of a `SumLaw`, the term that it bends. Data pin down the slope at the
+        anchor, exponent times share; the sampler takes that as its coordinate.
     symbol: how reviews show it (`α`), when the name itself is not how the field writes it.
     """
 
@@ -147,7 +147,7 @@ class Law(abc.ABC):
         x = Run(*[scalar] * len(Run._fields))
 
         def body(x: Run, at: Anchor, values: dict[str, Any]) -> Any:
-            return self.log_loss(used_inputs.watch(x._asdict()), at, used_params.watch(values))  # type: ignore[arg-type]
+            return self.log_loss(used_inputs.watch(x._asdict()), at, used_params.watch(values))
 
         shape = jax.eval_shape(body, x, at, values).shape
         faults = []
@@ -167,7 +167,8 @@ class _Recorder:
     """Hands out attributes of a namespace and remembers which were asked for."""
 
     def __init__(self, allowed: Any):
-        self.allowed, self.names = set(allowed), set()
+        self.allowed = set(allowed)
+        self.names: set[str] = set()
 
     def watch(self, values: Mapping[str, Any]) -> Any:
         recorder = self
@@ -227,7 +228,7 @@ class SumLaw(Law):
         return self.declared()
 
     @cached_property
-    def parameters(self) -> dict[str, Param]:  # type: ignore[override]
+    def parameters(self) -> dict[str, Param]:
         favour_floor = np.array([3.0 if n == "floor" else 1.0 for n in self.term_names])
         return {
             "level": Param(dist.LogNormal(0.0, 0.3), across="free"),

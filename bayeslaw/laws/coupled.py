@@ -50,7 +50,7 @@ class Coupled(SumLaw):
         return f"{self.law.formula}, size and data joined as [size^p + data^p]^(1/p)"
 
     @cached_property
-    def own_parameters(self) -> dict[str, Param]:  # type: ignore[override]
+    def own_parameters(self) -> dict[str, Param]:
         return {**self.law.own_parameters, **self.declared()}
 
     def terms(self, x: Run, at: Anchor, p: Any) -> dict[str, Any]:

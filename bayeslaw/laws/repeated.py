@@ -52,7 +52,7 @@ class Repeated(Law):
         return f"{self.law.formula}, with repeated {self.of} discounted"
 
     @cached_property
-    def parameters(self) -> dict[str, Param]:  # type: ignore[override]
+    def parameters(self) -> dict[str, Param]:
         return {**self.law.parameters, **self.declared()}
 
     @property

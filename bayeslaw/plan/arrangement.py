@@ -1,4 +1,4 @@
-"""Arrangements: what is trained. Each maps free coordinates to designs that spend the whole budget."""
+"""Arrangements: what is trained. Each maps free coordinates to designs that spend the budget."""
 
 from __future__ import annotations
 

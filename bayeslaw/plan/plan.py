@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +22,7 @@ from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import Bounds, bounds_of
 from bayeslaw.plan.optimum import Optimum, optimise, total
 from bayeslaw.plan.risk import Risk, parse_risk
+from bayeslaw.whole import whole
 
 SCHEMA = 1
 SPLITS = (0.1, 0.5)  # shares of compute in branches that people use as rules of thumb
@@ -118,10 +118,8 @@ class Plan:
     def write(self, path: str | Path) -> Path:
         """Write plan.json, atomically."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(self.to_json(), indent=1) + "\n")
-        os.replace(beside, path)
+        with whole(path) as beside:
+            beside.write_text(json.dumps(self.to_json(), indent=1) + "\n")
         return path
 
     def _said(self, draws: np.ndarray) -> dict[str, Any]:

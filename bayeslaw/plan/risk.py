@@ -1,4 +1,4 @@
-"""Risks: what to minimise over draws of the loss. A risk is a short function of an array of draws."""
+"""Risks: what to minimise over draws of the loss. A risk is a function of an array of draws."""
 
 from __future__ import annotations
 

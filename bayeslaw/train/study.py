@@ -25,6 +25,7 @@ from bayeslaw.sweep import Cell, Executor, SweepSpec, cells, local, read_sweep
 from bayeslaw.sweep.design import checkpoints, cooldown_start
 from bayeslaw.train.data import Heldout, general, heldout, share_of, special
 from bayeslaw.train.loop import cool, evaluate, pack, shape, start, train, unpack, warm
+from bayeslaw.whole import whole
 
 COLUMNS = (
     "sweep", "run_id", "lineage", "seed", "params", "pretrain_tokens", "specialize_tokens",
@@ -79,7 +80,7 @@ def run_sweep(
         )
 
     began = time.perf_counter()
-    _write_atomically(folder / "manifest.json", _manifest(spec, corpus))
+    _write(folder / "manifest.json", _manifest(spec, corpus))
     text = _corpus_file(spec, folder)
     own = local(spec.processes) if executor is None else None
     pool: Executor = executor or own  # type: ignore[assignment]
@@ -90,11 +91,9 @@ def run_sweep(
             own.shutdown(cancel_futures=True)
     results = {c: json.loads((folder / "work" / c.key / "done.json").read_text()) for c in every}
     rows = _rows(spec, plan, results, len(domains))
-    _write_atomically(table, _csv(COLUMNS, rows))
+    _write(table, _csv(COLUMNS, rows))
     times = [[c.key, c.stage, c.width, r["seconds"], r["device"]] for c, r in results.items()]
-    _write_atomically(
-        folder / "timings.csv", _csv(("cell", "stage", "width", "seconds", "device"), times)
-    )
+    _write(folder / "timings.csv", _csv(("cell", "stage", "width", "seconds", "device"), times))
     diverged = sum(r["status"] != "ok" for r in results.values())
     took = time.perf_counter() - began
     return SweepResult(
@@ -314,8 +313,8 @@ def _corpus(spec: SweepSpec, folder: Path, keep: bool) -> Corpus:
         }
         packed = io.BytesIO()
         np.savez(packed, **arrays)
-        _write_atomically(file.with_suffix(".json"), json.dumps(corpus.manifest))
-        _write_atomically(file, packed.getvalue())
+        _write(file.with_suffix(".json"), json.dumps(corpus.manifest))
+        _write(file, packed.getvalue())
     return corpus
 
 
@@ -348,8 +347,6 @@ def _csv(header: tuple[str, ...], rows: list[list[Any]]) -> str:
     return file.getvalue()
 
 
-def _write_atomically(path: Path, content: str | bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    beside.replace(path)
+def _write(path: Path, content: str | bytes) -> None:
+    with whole(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -47,7 +47,7 @@ def test_more_of_anything_never_hurts(law):
         if hasattr(p, "d_transfer"):
             p.d_transfer = jnp.zeros(())
         x = Run(*(jnp.asarray(v) for v in (2e8, 3e10, 2e9 if law.two_stage else 0.0, 5e9, 4e8)))
-        slopes = jax.grad(lambda x: law.log_loss(x, AT, p))(x)
+        slopes = jax.grad(law.log_loss)(x, AT, p)
         for name in law.inputs:
             assert getattr(slopes, name) <= 1e-15, name
 
@@ -186,7 +186,7 @@ def test_a_law_is_found_again_by_its_name(law):
 
 
 def test_a_body_that_disagrees_with_its_declaration_is_refused():
-    with pytest.raises(TypeError, match="'pretrain_tokens' is declared but not used.*'spare'"):
+    with pytest.raises(TypeError, match=r"'pretrain_tokens' is declared but not used.*'spare'"):
 
         class Wrong(SumLaw):
             name = "wrong"
