@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 from arviz_base import from_dict
-from jax import random
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.diagnose import MAX_KHAT, Diagnostics, diagnose, mode_failures, pareto_k
@@ -20,6 +19,7 @@ from bayeslaw.infer.model import (
     Spec,
     anchor_of,
     check_inputs,
+    density,
     non_centred,
     rows_of,
 )
@@ -216,8 +216,9 @@ def _tree(
     shape = loc.shape
     noise = rng.standard_t(4, shape) if spec.likelihood == "student" else rng.standard_normal(shape)
 
-    keys = random.split(random.key(seed + 2), PREDICTIVE_DRAWS)
-    prior = p.describe(p.starts(keys, rows, centring), rows, centring)
+    drawn = density(spec).prior_noise(np.random.default_rng(seed + 2), PREDICTIVE_DRAWS)
+    plain = non_centred(spec)
+    prior = p.describe(p.from_prior(drawn, plain), rows, plain)
     prior_values = {n: np.asarray(v)[None] for n, v in prior.values.items()}
 
     names, dims = _named(spec, values), _dims(spec)

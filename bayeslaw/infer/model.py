@@ -32,7 +32,11 @@ SIGMA = Param(dist.HalfNormal(0.02), across="pooled", spread=0.5, symbol="σ")
 LINEAGE_SD = Param(dist.LogNormal(math.log(0.003), 0.7), across="shared", symbol="τ")
 
 
-def _SPREAD(scale):
+def spread_prior(scale: float) -> dist.Distribution:
+    """Prior of a pooling sd: median scale / 2, nine tenths of it between scale / 5.4 and 1.3 scale.
+
+    It vanishes at 0, so that the hierarchy has no infinitely narrow neck for chains to miss.
+    """
     return dist.LogNormal(math.log(scale / 2), 0.6)
 
 
@@ -171,7 +175,9 @@ def _over_domains(name: str, q: Param, domains: int, centring: Mapping[str, Any]
         return numpyro.sample(name, q.prior.expand([domains, *q.prior.batch_shape]).to_event())
     to_support = biject_to(q.prior.support)
     mean = to_support.inv(numpyro.sample(f"{name}_mean", q.prior))
-    spread = numpyro.sample(f"{name}_spread", _SPREAD(q.spread).expand(jnp.shape(mean)).to_event())
+    spread = numpyro.sample(
+        f"{name}_spread", spread_prior(q.spread).expand(jnp.shape(mean)).to_event()
+    )
     around = _around(name, mean, spread, (domains, *jnp.shape(mean)), centring)
     return numpyro.deterministic(name, to_support(around))
 
@@ -280,7 +286,8 @@ class Density:
     size: int
     potential: Callable[..., Any]
     describe: Callable[..., Described]
-    prior_draw: Callable[..., Any]
+    prior_noise: Callable[..., dict[str, Any]]  # rng, count -> site -> noise of prior draws
+    from_prior: Callable[..., Any]  # noise of one draw, no centring -> z
     unravel: Callable[..., dict[str, Any]]  # z, centring -> site -> unconstrained value
     ravel: Callable[..., Any]  # its inverse
     transforms: dict[str, Any]
@@ -328,11 +335,44 @@ def density(spec: Spec) -> Density:
             values, log_prior, observed.log_prob(rows.log_loss), observed.loc, observed.scale
         )
 
-    def prior_draw(key: Any, rows: Rows, centring: Mapping[str, Any]) -> jax.Array:
-        found = trace(seed(with_rows, key)).get_trace(rows, centring)
-        return ravel({n: t.inv(found[n]["value"]) for n, t in transforms.items()}, centring)
+    # Without centring no site's prior depends on another's value: the probe's will do.
+    priors = {n: s["fn"] for n, s in latent.items()}
 
-    return Density(len(flat), potential, describe, prior_draw, unravel, ravel, transforms)
+    def prior_noise(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
+        return {n: _noise(fn, rng, count) for n, fn in priors.items()}
+
+    def from_prior(noise: Mapping[str, Any], centring: Mapping[str, Any]) -> jax.Array:
+        drawn = {n: _drawn(fn, noise[n]) for n, fn in priors.items()}
+        return ravel({n: t.inv(drawn[n]) for n, t in transforms.items()}, centring)
+
+    return Density(
+        len(flat), potential, describe, prior_noise, from_prior, unravel, ravel, transforms
+    )
+
+
+def _noise(fn: dist.Distribution, rng: np.random.Generator, count: int) -> np.ndarray:
+    """What `_drawn` makes `count` draws of: uniforms, or the draws themselves.
+
+    jax's own samplers take seconds to compile (gamma variates above all).
+    """
+    if isinstance(fn, dist.Dirichlet):
+        return rng.dirichlet(np.asarray(fn.concentration), count)
+    if _inverse_cdf(fn) is not None:
+        return rng.random((count, *fn.shape()))
+    key = jax.random.key(int(rng.integers(2**31)))
+    return np.asarray(fn.sample(key, (count,)))
+
+
+def _drawn(fn: dist.Distribution, noise: Any) -> Any:
+    inverse = _inverse_cdf(fn)
+    return noise if inverse is None else inverse(noise)
+
+
+def _inverse_cdf(fn: dist.Distribution) -> Callable[[Any], Any] | None:
+    while isinstance(fn, dist.Independent | dist.ExpandedDistribution):
+        fn = fn.base_dist
+    known = dist.Normal | dist.LogNormal | dist.HalfNormal | dist.Uniform
+    return fn.icdf if isinstance(fn, known) else None
 
 
 def _probe(spec: Spec) -> Rows:

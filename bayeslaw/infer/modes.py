@@ -29,24 +29,84 @@ class Mode:
         return float(-self.potential + log_det + 0.5 * len(self.z) * np.log(2 * np.pi))
 
 
-def find_modes(
-    derivatives: Callable[[np.ndarray], tuple[Any, Any, Any]],
-    starts: np.ndarray,
-    iterations: int = 100,
-    tolerance: float = 1e-8,
-) -> tuple[Mode, ...]:
-    """The separated modes, best first, from damped Newton at all starts at once.
+# A function of z (start, dim) -> potential (start,), gradient (start, dim).
+Gradients = Callable[[np.ndarray], tuple[Any, Any]]
 
-    derivatives: z (start, dim) -> potential (start,), gradient, Hessian.
-    Negative curvature is turned round (|eigenvalues|), and the step is damped until it descends;
-    the Newton decrement g' H^-1 g / 2 < `tolerance` nats ends a start. Starts that end more than
-    `WORTH_SAMPLING` nats above the best, or not at all, count as disagreeing.
+
+def find_modes(gradients: Gradients, starts: np.ndarray) -> tuple[Mode, ...]:
+    """The separated modes, best first: BFGS down from all starts at once, then damped Newton.
+
+    Starts that end more than `WORTH_SAMPLING` nats above the best, or not at all, count as
+    disagreeing. Only the gradient is ever compiled: Hessians are its central differences.
     """
-    z = np.array(starts, dtype=float)
-    potential, gradient, hessian = (np.array(a) for a in derivatives(z))
-    count = len(z)
-    potential = np.where(np.isfinite(potential), potential, np.inf)
-    damping = np.full(count, 1e-3)
+    z = _descend(gradients, np.array(starts, dtype=float))
+    return _distinct(*_polish(gradients, z))
+
+
+def _at(gradients: Gradients, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    potential, gradient = (np.array(a) for a in gradients(z))
+    return np.where(np.isfinite(potential), potential, np.inf), np.nan_to_num(gradient)
+
+
+def _hessian(gradients: Gradients, z: np.ndarray, h: float = 1e-5) -> np.ndarray:
+    columns = [
+        (_at(gradients, z + h * e)[1] - _at(gradients, z - h * e)[1]) / (2 * h)
+        for e in np.eye(z.shape[1])
+    ]
+    hessian = np.stack(columns, axis=-1)
+    return (hessian + hessian.transpose(0, 2, 1)) / 2
+
+
+def _descend(
+    gradients: Gradients, z: np.ndarray, iterations: int = 600, tolerance: float = 1e-5
+) -> np.ndarray:
+    """BFGS with backtracking, all starts in step, until a step promises < `tolerance`."""
+    count, dim = z.shape
+    potential, gradient = _at(gradients, z)
+    done = ~np.isfinite(potential)
+    inverse = np.tile(np.eye(dim), (count, 1, 1))
+    length = np.full(count, 1.0)
+    fresh = np.ones(count, bool)  # no curvature known yet: the first step is one unit long
+    for _ in range(iterations):
+        step = -np.einsum("sij,sj->si", inverse, gradient)
+        promise = -np.einsum("si,si->s", step, gradient)
+        done |= ((promise < tolerance) & ~fresh) | (length < 1e-12)
+        if done.all():
+            break
+        # A step of more than a unit on the real line leaves the region that the curvature knows.
+        cap = 1.0 / np.maximum(np.abs(step).max(-1), 1e-300)
+        taken = np.minimum(length, cap)[:, None] * step
+        trial = np.where(done[:, None], z, z + taken)
+        new, slope = _at(gradients, trial)
+        better = (new <= potential + 1e-4 * np.einsum("si,si->s", taken, gradient)) & ~done
+        y = slope - gradient
+        curvature = np.einsum("si,si->s", taken, y)
+        update = better & (curvature > 1e-12)
+        first = update & fresh
+        scale = curvature / np.maximum(np.einsum("si,si->s", y, y), 1e-300)
+        inverse = np.where(first[:, None, None], scale[:, None, None] * np.eye(dim), inverse)
+        fresh &= ~update
+        rho = np.where(update, 1 / np.where(update, curvature, 1.0), 0.0)[:, None, None]
+        left = np.eye(dim) - rho * taken[:, :, None] * y[:, None, :]
+        inverse = left @ inverse @ left.transpose(0, 2, 1)
+        inverse += rho * taken[:, :, None] * taken[:, None, :]
+        length = np.where(better, 1.0, np.minimum(length, cap) * 0.3)
+        z = np.where(better[:, None], trial, z)
+        potential = np.where(better, new, potential)
+        gradient = np.where(better[:, None], slope, gradient)
+    return z
+
+
+def _polish(
+    gradients: Gradients, z: np.ndarray, iterations: int = 20, tolerance: float = 1e-8
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Damped Newton: z, potential, gradient and Hessian where the decrement is < `tolerance` nats.
+
+    Negative curvature is turned round (|eigenvalues|); the step is damped until it descends.
+    """
+    potential, gradient = _at(gradients, z)
+    hessian = _hessian(gradients, z)
+    damping = np.full(len(z), 1e-6)
     done = ~np.isfinite(potential)
     for _ in range(iterations):
         values, vectors = _eigen(hessian)
@@ -54,23 +114,23 @@ def find_modes(
         size = np.abs(values)
         decrement = 0.5 * (along**2 / np.maximum(size, 1e-10)).sum(-1)
         done |= (decrement < tolerance) & (values.min(-1) > 0)
-        done |= damping > 1e12
+        # A start that is far above the best has ended elsewhere: its digits do not matter.
+        done |= potential > potential.min() + WORTH_SAMPLING
         if done.all():
             break
         curvature = np.maximum(size, 1e-6) + (damping * (1 + size.max(-1)))[:, None]
         step = -np.einsum("sij,sj->si", vectors, along / curvature)
-        # A step of more than a few units on the real line leaves the region the Hessian knows.
         step *= np.minimum(1.0, 4.0 / np.maximum(np.abs(step).max(-1), 1e-300))[:, None]
         trial = np.where(done[:, None], z, z + step)
-        new = [np.array(a) for a in derivatives(trial)]
-        better = (new[0] < potential) & np.isfinite(new[0]) & ~done
-        damping = np.where(done, damping, np.where(better, damping / 8, damping * 8))
-        damping = np.maximum(damping, 1e-12)
+        new, slope = _at(gradients, trial)
+        better = (new < potential) & ~done
+        damping = np.clip(np.where(better, damping / 8, damping * 8), 1e-12, 1e12)
         z = np.where(better[:, None], trial, z)
-        potential = np.where(better, new[0], potential)
-        gradient = np.where(better[:, None], new[1], gradient)
-        hessian = np.where(better[:, None, None], new[2], hessian)
-    return _distinct(z, potential, gradient, hessian)
+        potential = np.where(better, new, potential)
+        gradient = np.where(better[:, None], slope, gradient)
+        if better.any():
+            hessian = _hessian(gradients, z)
+    return z, potential, gradient, hessian
 
 
 def _eigen(hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

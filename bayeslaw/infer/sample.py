@@ -32,14 +32,16 @@ class Settings:
     chains: int = 32
     block: int = 50  # iterations in one compiled program; the counts below are in blocks
     warmup: int = 2
-    draws: int = 3  # of the first run; doubled while the gate fails
-    longest: int = 40
+    draws: int = 3  # doubled while the gate fails for want of length, up to `longest`
+    longest: int = 64
+    attempts: int = 3
+    meeting: float = 1.1  # R-hat of chains that are worth prolonging
     caution: float = 0.6  # factor on the step size after a run with divergent transitions
     # A hierarchical posterior mixes more slowly and costs more a step: fewer chains, longer, after
     # rounds of one block that only find its shape.
     pilots: int = 3
-    hierarchy_chains: int = 16
-    hierarchy_draws: int = 10
+    hierarchy_chains: int = 8
+    hierarchy_draws: int = 16
     nuts_chains: int = 4
     nuts_warmup: int = 600
     nuts_draws: int = 1000
@@ -74,8 +76,8 @@ class Draws:
 class Programs(NamedTuple):
     """The compiled programs of one spec; array shapes pick the variant."""
 
-    starts: Any  # keys, rows, centring -> z (start, dim), drawn from the prior
-    derivatives: Any  # z (start, dim), rows, centring -> potential, gradient, Hessian
+    from_prior: Any  # noise, centring -> z (start, dim), drawn from the prior
+    gradients: Any  # z (start, dim), rows, centring -> potential, gradient
     potential: Any  # z (point, dim), rows, centring -> (point,)
     begin: Any  # keys, u, potential, gradient in u, step size -> state of every chain
     block: Any  # state, whitening, rows, centring -> state, Trace of `length` iterations
@@ -123,18 +125,10 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
 
         return jax.lax.scan(step, state, None, length=length)
 
-    def derivatives(z: Any, rows: Rows, centring: Any) -> Any:
-        def gradient(z: Any) -> Any:
-            value, g = jax.value_and_grad(d.potential)(z, rows, centring)
-            return g, (value, g)
-
-        hessian, (value, g) = jax.jacfwd(gradient, has_aux=True)(z)
-        return value, g, (hessian + hessian.T) / 2
-
     over_points, over_chains = (0, None, None), (0, None, None, None)
     return Programs(
-        jax.jit(jax.vmap(d.prior_draw, over_points)),
-        jax.jit(jax.vmap(derivatives, over_points)),
+        jax.jit(jax.vmap(d.from_prior, (0, None))),
+        jax.jit(jax.vmap(jax.value_and_grad(d.potential), over_points)),
         jax.jit(jax.vmap(d.potential, over_points)),
         jax.jit(jax.vmap(begin, (0, 0, 0, 0, None))),
         jax.jit(jax.vmap(block, over_chains)),
@@ -149,9 +143,9 @@ def compiled(spec: Spec, settings: Settings) -> Programs:
 def modes(spec: Spec, rows: Rows, seed: int, settings: Settings) -> tuple[Mode, ...]:
     """The posterior's modes, from `settings.starts` draws of the prior."""
     p, centring = compiled(spec, settings), non_centred(spec)
-    keys = random.split(random.key(seed), settings.starts)
-    starts = np.asarray(p.starts(keys, rows, centring))
-    return find_modes(lambda z: p.derivatives(z, rows, centring), starts)
+    noise = density(spec).prior_noise(np.random.default_rng(seed), settings.starts)
+    starts = np.asarray(p.from_prior(noise, centring))
+    return find_modes(lambda z: p.gradients(z, rows, centring), starts)
 
 
 def sample(
@@ -166,52 +160,53 @@ def sample(
     Chains start in every mode, in proportion to its Laplace mass (at least one chain each), in
     coordinates whitened at the best mode. The joint mode of a hierarchy is far from where its mass
     lies, so there short pilot rounds come first, each followed by a new centring and whitening
-    taken from all chains. While the gate fails the same is done and the run doubled; last, long
-    NUTS chains.
+    taken from all chains. A run is doubled while only its length is at fault; chains that diverge
+    or do not meet start again from where they are, better whitened; last, long NUTS chains.
     """
     rng = np.random.default_rng(seed)
     centring = non_centred(spec)
     z = _starts(found, settings.hierarchy_chains if centring else settings.chains, rng)
-    whitening, step = Whitening(found[0].z, found[0].scale), 0.7
+    whitening, step, caution = Whitening(found[0].z, found[0].scale), 0.7, 1.0
+    length = settings.hierarchy_draws if centring else settings.draws
     pilots = settings.pilots if centring else 0
-    length, caution = settings.hierarchy_draws if centring else settings.draws, 1.0
-    while True:
-        blocks = 1 if pilots else length
+    for attempt in range(pilots + settings.attempts):
         args = (whitening, rows, centring)
-        draws, step = _run(spec, args, z, blocks, step, caution, found, rng, settings)
-        if not pilots and draws.diagnostics.passed:
+        blocks, most = (1, 1) if attempt < pilots else (length, settings.longest)
+        draws, step = _run(spec, args, z, blocks, most, step, caution, found, rng, settings)
+        if attempt >= pilots and draws.diagnostics.passed:
             return draws
-        if not pilots and length >= settings.longest:
-            break
-        length = length if pilots else 2 * length
         caution *= settings.caution if draws.diagnostics.divergences else 1.0
-        pilots = max(0, pilots - 1)
         z, centring = recentre(spec, draws.z, centring)
         whitening, z = _whiten(z), z[:, -1]
     longer = _nuts(spec, args, draws, found, rng, settings)
     return longer if longer.diagnostics.passed else max(draws, longer, key=_quality)
 
 
-def _run(spec, args, z, length, step, caution, found, rng, settings) -> tuple[Draws, float]:
-    """Warm-up and `length` blocks of draws from chains that start at z (chain, dim); and the step
-    size that they came to."""
+def _run(spec, args, z, blocks, most, step, caution, found, rng, settings) -> tuple[Draws, float]:
+    """Warm-up and `blocks` blocks of draws from chains that start at z (chain, dim), doubled up to
+    `most` while that may help; and the step size that they came to."""
     p = compiled(spec, settings)
     whitening = args[0]
     u = _to_white(z, whitening)
     potential, gradient = _at(p, z, args, settings)
-    keys = random.split(random.key(int(rng.integers(2**31))), len(z))
+    # This generator compiles and runs faster than jax's default.
+    keys = random.split(random.key(int(rng.integers(2**31)), impl="rbg"), len(z))
     state = p.begin(keys, u, potential, gradient @ np.asarray(whitening.scale), step)
-    traces = []
-    for i in range(settings.warmup + length):
-        state, trace = p.block(state, *args)
-        if i + 1 == settings.warmup:
-            # Chains of one posterior share a step size: alone, each has only its own warm-up.
-            step = float(np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean()))
-            adapted = state.adapt_state._replace(step_size=np.full(len(z), caution * step))
-            state = state._replace(adapt_state=adapted)
-        if i >= settings.warmup:
+    for _ in range(settings.warmup):
+        state, _ = p.block(state, *args)
+    # Chains of one posterior share a step size: alone, each has only its own warm-up.
+    step = float(np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean()))
+    adapted = state.adapt_state._replace(step_size=np.full(len(z), caution * step))
+    state = state._replace(adapt_state=adapted)
+    traces: list[Trace] = []
+    while True:
+        for _ in range(blocks):
+            state, trace = p.block(state, *args)
             traces.append(jax.tree.map(np.asarray, trace))
-    return _collect(traces, args, found, "hmc"), step
+        draws = _collect(traces, args, found, "hmc")
+        d, blocks = draws.diagnostics, len(traces)
+        if d.passed or d.divergences or not d.r_hat < settings.meeting or 2 * blocks > most:
+            return draws, step
 
 
 def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
@@ -221,9 +216,7 @@ def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
 def _at(p: Programs, z: np.ndarray, args: tuple, settings: Settings) -> tuple[Any, Any]:
     """Potential and gradient at z, through the program that the mode search has compiled."""
     parts = [
-        p.derivatives(
-            np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), *args[1:]
-        )
+        p.gradients(np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), *args[1:])
         for i in range(0, len(z), settings.starts)
     ]
     potential, gradient = (np.concatenate([np.asarray(q[j]) for q in parts]) for j in (0, 1))

@@ -56,7 +56,7 @@ class Param:
     prior: a NumPyro distribution. Its support fixes the transform to the real line (`biject_to`).
     across: over domains, `shared` (one value), `pooled` (partially, in unconstrained space) or
         `free` (each domain its own).
-    spread: scale of the prior of the pooling sd, in unconstrained space.
+    spread: scale of the prior of the pooling sd in unconstrained space (`spread_prior`).
     of: for an exponent of a `SumLaw`, the term that it bends. Data pin down the slope at the
         anchor, exponent times share; the sampler takes that as its coordinate.
     symbol: how reviews show it (`α`), when the name itself is not how the field writes it.
