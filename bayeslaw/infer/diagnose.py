@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from arviz_stats.base import array_stats
 
 from bayeslaw.infer.modes import Mode
 
@@ -44,6 +43,13 @@ class Diagnostics:
         return {**asdict(self), "passed": self.passed}
 
 
+def array_stats() -> Any:
+    """ArviZ's statistics of plain arrays. Loaded late: the import takes half a second."""
+    from arviz_stats.base import array_stats
+
+    return array_stats
+
+
 def diagnose(
     z: np.ndarray,
     energy: np.ndarray,
@@ -56,12 +62,10 @@ def diagnose(
     Rank-normalised R-hat and ESS do not change under monotone maps, so looking at the
     unconstrained coordinates looks at every parameter.
     """
-    columns = np.moveaxis(z, -1, 0)
-    r_hat = float(np.max(array_stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
-    bulk = float(np.min(array_stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
-    tail = float(
-        np.min(array_stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL))
-    )
+    columns, stats = np.moveaxis(z, -1, 0), array_stats()
+    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
+    bulk = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
+    tail = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL)))
     change = np.diff(energy, axis=1)
     bfmi = float(((change**2).mean(1) / np.maximum(energy.var(1), 1e-300)).mean())
     divergences = int(diverging.sum())
@@ -80,11 +84,11 @@ def diagnose(
         failures.append(f"BFMI {bfmi:.2f} < {MIN_BFMI}")
     return Diagnostics(
         r_hat, bulk, tail, divergences, bfmi, float("nan"), int(steps.sum()),
-        *_agreement(found), tuple(failures) + mode_failures(found),
+        *agreement(found), tuple(failures) + mode_failures(found),
     )  # fmt: skip
 
 
-def _agreement(found: Sequence[Mode]) -> tuple[int, int, tuple[float, ...]]:
+def agreement(found: Sequence[Mode]) -> tuple[int, int, tuple[float, ...]]:
     mass = np.array([m.log_evidence for m in found])
     share = np.exp(mass - mass.max())
     return found[0].starts, found[0].agree, tuple(map(float, share / share.sum()))
@@ -92,7 +96,7 @@ def _agreement(found: Sequence[Mode]) -> tuple[int, int, tuple[float, ...]]:
 
 def mode_failures(found: Sequence[Mode]) -> tuple[str, ...]:
     """Why the modes found do not allow the posterior to be trusted."""
-    starts, agree, _ = _agreement(found)
+    starts, agree, _ = agreement(found)
     if agree < MIN_AGREEING:
         return (f"only {agree} of {starts} starts agree on the best mode",)
     return ()
@@ -100,5 +104,5 @@ def mode_failures(found: Sequence[Mode]) -> tuple[str, ...]:
 
 def pareto_k(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Smoothed normalised log weights of importance ratios, and their Pareto k-hat."""
-    weights, k = array_stats.psislw(log_ratios)
+    weights, k = array_stats().psislw(log_ratios)
     return np.asarray(weights), float(k)

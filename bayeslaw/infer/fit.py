@@ -6,20 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import jax
 import numpy as np
-from arviz_base import from_dict
 
 from bayeslaw.errors import FitError
-from bayeslaw.infer.diagnose import MAX_KHAT, Diagnostics, diagnose, mode_failures, pareto_k
+from bayeslaw.infer.diagnose import (
+    MAX_KHAT,
+    Diagnostics,
+    agreement,
+    array_stats,
+    mode_failures,
+    pareto_k,
+)
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.model import (
-    SIGMA,
     Likelihood,
-    Rows,
     Spec,
     anchor_of,
     check_inputs,
-    density,
     non_centred,
     rows_of,
 )
@@ -27,14 +31,13 @@ from bayeslaw.infer.modes import Mode
 from bayeslaw.infer.point import PointFit, point_fit
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
-from bayeslaw.infer.sample import Draws, Settings, compiled, modes, sample
+from bayeslaw.infer.sample import Draws, Settings, compiled, modes, prepare, sample
+from bayeslaw.infer.tree import point_tree, tree_of
 from bayeslaw.laws import Law, default_laws, find_law
 from bayeslaw.runs import Runs
 
 Method = Literal["nuts", "laplace", "huber"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
-PREDICTIVE_DRAWS = 500
-KEPT_DRAWS = 5000  # of all chains; longer runs are thinned evenly when they are kept
 
 
 def fit(
@@ -151,6 +154,10 @@ def _fit_one(
         point = point_fit(spec, rows, seed)
         return _point_posterior(point, runs, spec, about)
 
+    rows = jax.device_put(rows)
+    if method == "nuts":
+        prepare(spec, rows, settings)
+        array_stats()  # its import goes on while XLA compiles
     found = modes(spec, rows, seed, settings)
     if not found:
         raise FitError(
@@ -160,7 +167,7 @@ def _fit_one(
         draws = _laplace(spec, rows, found, seed, settings)
     else:
         draws = sample(spec, rows, found, seed, settings)
-    tree = _tree(spec, rows, draws, runs.take(cells), lineages, seed, settings)
+    tree = tree_of(spec, rows, draws, runs.take(cells), lineages, seed, settings)
     return Posterior(**about, diagnostics=draws.diagnostics, tree=tree)
 
 
@@ -181,90 +188,11 @@ def _laplace(spec, rows, found: tuple[Mode, ...], seed: int, settings: Settings)
     shape = (4, count // 4)
     z = picked[: 4 * shape[1]].reshape(*shape, -1)
     zero = np.zeros(shape)
-    d = diagnose(z, rng.standard_normal(shape), zero, zero, found)
     # These draws are independent: R-hat and BFMI say nothing, the weights say all.
-    ess = float(1 / (weights**2).sum())
+    nan, ess = float("nan"), float(1 / (weights**2).sum())
     failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())
-    d = replace(
-        d, r_hat=1.0, bfmi=1.0, k_hat=k, ess_bulk=ess, ess_tail=ess, gradients=0, failures=failures
-    )
+    d = Diagnostics(nan, ess, ess, 0, nan, k, 0, *agreement(found), failures)
     return Draws(z, zero, zero, zero, zero + 1, centring, d, "laplace")
-
-
-def _tree(
-    spec: Spec,
-    rows: Rows,
-    draws: Draws,
-    runs: Runs,
-    lineages: tuple[str, ...],
-    seed: int,
-    settings: Settings,
-) -> Any:
-    """The ArviZ groups of a set of draws; `runs` are in the order of the kept cells."""
-    p = compiled(spec, settings)
-    draws = draws.thinned(-(-draws.z.shape[0] * draws.z.shape[1] // KEPT_DRAWS))
-    chain, draw, dim = draws.z.shape
-    centring = draws.centring
-    kept = np.asarray(rows.kept)
-    rng = np.random.default_rng(seed + 1)
-
-    said = p.describe(draws.z.reshape(-1, dim), rows, centring)
-    values = {n: np.asarray(v).reshape(chain, draw, *v.shape[1:]) for n, v in said.values.items()}
-    loglik = np.asarray(said.log_likelihood)[:, kept].reshape(chain, draw, -1)
-    some = np.linspace(0, chain * draw - 1, min(PREDICTIVE_DRAWS, chain * draw)).astype(int)
-    loc, scale = (np.asarray(a)[some][:, kept] for a in (said.loc, said.scale))
-    shape = loc.shape
-    noise = rng.standard_t(4, shape) if spec.likelihood == "student" else rng.standard_normal(shape)
-
-    drawn = density(spec).prior_noise(np.random.default_rng(seed + 2), PREDICTIVE_DRAWS)
-    plain = non_centred(spec)
-    prior = p.describe(p.from_prior(drawn, plain), rows, plain)
-    prior_values = {n: np.asarray(v)[None] for n, v in prior.values.items()}
-
-    names, dims = _named(spec, values), _dims(spec)
-    groups = {
-        "posterior": names,
-        "log_likelihood": {"log_loss": loglik.astype(np.float32)},
-        "prior": _named(spec, prior_values),
-        "posterior_predictive": {"log_loss": (loc + scale * noise)[None].astype(np.float32)},
-        "observed_data": {"log_loss": np.asarray(rows.log_loss)[kept]},
-        "sample_stats": {
-            "energy": draws.energy,
-            "diverging": draws.diverging.astype(bool),
-            "n_steps": draws.steps.astype(int),
-            "acceptance_rate": draws.accept,
-        },
-    }
-    coords: dict[str, Any] = {
-        "domain": list(runs.domains),
-        "lineage": list(lineages),
-        "run": runs.table["run_id"].to_numpy(str),
-    }
-    tree = from_dict(groups, coords=coords, dims=dims)
-    # Its variables have the parameters' names but one number a draw: apart, without their dims.
-    log_prior = {n: np.asarray(v).reshape(chain, draw) for n, v in said.log_prior.items()}
-    tree["log_prior"] = from_dict({"log_prior": log_prior})["log_prior"]
-    return tree
-
-
-def _named(spec: Spec, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Site values with the domain axis that a single-domain fit leaves out."""
-    every = {**spec.law.parameters, "sigma": SIGMA}
-    single = {n for n, q in every.items() if spec.domains == 1 and q.across != "shared"}
-    return {n: v[:, :, None] if n in single else v for n, v in values.items()}
-
-
-def _dims(spec: Spec) -> dict[str, list[str]]:
-    dims: dict[str, list[str]] = {"log_loss": ["run"], "lineage_offset": ["lineage"]}
-    for n, q in {**spec.law.parameters, "sigma": SIGMA}.items():
-        inner = [f"{n}_term"] if q.prior.event_shape else []
-        per_domain = [] if q.across == "shared" else ["domain"]
-        dims[n] = per_domain + inner
-        unconstrained = [f"{n}_coordinate"] if inner else []
-        dims[f"{n}_mean"] = inner
-        dims[f"{n}_spread"] = unconstrained
-        dims[f"{n}_offset"] = ["domain", *unconstrained]
-    return dims
 
 
 def _point_posterior(point: PointFit, runs: Runs, spec: Spec, about: dict[str, Any]) -> Posterior:
@@ -274,19 +202,4 @@ def _point_posterior(point: PointFit, runs: Runs, spec: Spec, about: dict[str, A
     diagnostics = Diagnostics(
         nan, nan, nan, 0, nan, nan, 0, len(point.objectives), point.agree, (1.0,), failures
     )
-    fixed = dict(spec.fixed)
-    values = {
-        n: (v[0] if spec.law.parameters[n].across == "shared" else v)[None, None]
-        for n, v in point.theta.items()
-        if n not in fixed
-    }
-    tree = from_dict(
-        {
-            "posterior": {**values, "sigma": point.sigma[None, None]},
-            "observed_data": {"log_loss": np.log(runs.table["loss"].to_numpy(float))},
-            "sample_stats": {"objective": np.array([[point.objective]])},
-        },
-        coords={"domain": list(runs.domains), "run": np.arange(len(runs))},
-        dims=_dims(spec),
-    )
-    return Posterior(**about, diagnostics=diagnostics, tree=tree)
+    return Posterior(**about, diagnostics=diagnostics, tree=point_tree(spec, point, runs))

@@ -50,7 +50,7 @@ class Rows(NamedTuple):
     run: Run  # fields of shape (domain, row)
     lineage: Any  # (domain, row, lineage) one-hot; no lineage, or no effect: zeros
     log_loss: Any  # (domain, row)
-    log_se: Any  # (domain, row) relative standard error of the measured loss
+    log_se: Any  # (domain, row) relative standard error of the loss; None where none was measured
     kept: Any  # (domain, row) bool
     at: Anchor  # loss has shape (domain,)
 
@@ -104,7 +104,7 @@ def rows_of(runs: Runs, anchor: Anchor) -> tuple[Rows, tuple[str, ...], np.ndarr
         Run(*[t[column].to_numpy(float)[cells] for column in Run._fields]),
         (lineage[cells][..., None] == np.arange(len(shared))).astype(float),
         np.log(loss)[cells],
-        (se / loss)[cells],
+        (se / loss)[cells] if se.any() else None,
         kept,
         anchor,
     )
@@ -129,6 +129,19 @@ def model(spec: Spec, rows: Rows, centring: Mapping[str, Any]) -> None:
     `centring` holds a number in 0..1 for every pooled parameter: 0 is non-centred (for thin data),
     1 centred (for rich data). It changes coordinates only, never the posterior.
     """
+    theta, sigma, lineage = parameters(spec, centring)
+    log_loss = predict(spec.law, rows.run, rows.at, theta)
+    if lineage is not None:
+        log_loss = log_loss + rows.lineage @ lineage
+    scale = sigma[:, None]
+    if rows.log_se is not None:
+        scale = jnp.sqrt(scale**2 + rows.log_se**2)
+    with mask(mask=rows.kept):
+        numpyro.sample("log_loss", noise(spec.likelihood, log_loss, scale), obs=rows.log_loss)
+
+
+def parameters(spec: Spec, centring: Mapping[str, Any]) -> tuple[dict[str, Any], Any, Any]:
+    """The sites: the law's parameters (domain, …), σ (domain,), the lineages' effects or None."""
     fixed = dict(spec.fixed)
     theta = {
         name: jnp.full(spec.domains, fixed[name])
@@ -137,16 +150,10 @@ def model(spec: Spec, rows: Rows, centring: Mapping[str, Any]) -> None:
         for name, q in spec.law.parameters.items()
     }
     sigma = _over_domains("sigma", SIGMA, spec.domains, centring)
-    log_loss = predict(spec.law, rows.run, rows.at, theta)
-    if spec.lineages:
-        sd = numpyro.sample("lineage_spread", LINEAGE_SD.prior)
-        log_loss = log_loss + rows.lineage @ _around(
-            "lineage", jnp.zeros(()), sd, (spec.lineages,), centring
-        )
-
-    scale = jnp.sqrt(sigma[:, None] ** 2 + rows.log_se**2)
-    with mask(mask=rows.kept):
-        numpyro.sample("log_loss", noise(spec.likelihood, log_loss, scale), obs=rows.log_loss)
+    if not spec.lineages:
+        return theta, sigma, None
+    sd = numpyro.sample("lineage_spread", LINEAGE_SD.prior)
+    return theta, sigma, _around("lineage", jnp.zeros(()), sd, (spec.lineages,), centring)
 
 
 def noise(likelihood: Likelihood, loc: Any, scale: Any) -> dist.Distribution:
@@ -300,10 +307,8 @@ def density(spec: Spec) -> Density:
     def with_rows(rows: Rows, centring: Mapping[str, Any]) -> None:
         model(spec, rows, centring)
 
-    probe = _probe(spec)
-    start = non_centred(spec)
-    sites = trace(seed(with_rows, 0)).get_trace(probe, start)
-    latent = {n: s for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]}
+    sites = trace(substitute(parameters, substitute_fn=_middle)).get_trace(spec, non_centred(spec))
+    latent = {n: s for n, s in sites.items() if s["type"] == "sample"}
     transforms = {n: biject_to(s["fn"].support) for n, s in latent.items()}
     zeros = {
         n: np.zeros(transforms[n].inverse_shape(np.shape(s["value"]))) for n, s in latent.items()
@@ -320,6 +325,8 @@ def density(spec: Spec) -> Density:
     def potential(z: Any, rows: Rows, centring: Mapping[str, Any]) -> jax.Array:
         return potential_energy(with_rows, (rows, centring), {}, unravel(z, centring))
 
+    potential = jax.jit(potential)  # traced once, whoever differentiates it
+
     def describe(z: Any, rows: Rows, centring: Mapping[str, Any]) -> Described:
         constrained = {n: transforms[n](u) for n, u in unravel(z, centring).items()}
         found = trace(substitute(seed(with_rows, 0), constrained)).get_trace(rows, centring)
@@ -332,7 +339,11 @@ def density(spec: Spec) -> Density:
         }
         log_prior = {n: jnp.sum(found[n]["fn"].log_prob(found[n]["value"])) for n in transforms}
         return Described(
-            values, log_prior, observed.log_prob(rows.log_loss), observed.loc, observed.scale
+            values,
+            log_prior,
+            observed.log_prob(rows.log_loss),
+            observed.loc,
+            jnp.broadcast_to(observed.scale, jnp.shape(observed.loc)),
         )
 
     # Without centring no site's prior depends on another's value: the probe's will do.
@@ -375,12 +386,12 @@ def _inverse_cdf(fn: dist.Distribution) -> Callable[[Any], Any] | None:
     return fn.icdf if isinstance(fn, known) else None
 
 
-def _probe(spec: Spec) -> Rows:
-    """A harmless row per domain, to find the model's sites and shapes without data."""
-    one = np.ones((spec.domains, 1))
-    at = Anchor(1.0, 1.0, 1.0, np.ones(spec.domains))
-    lineage = np.zeros((spec.domains, 1, spec.lineages))
-    return Rows(Run(*[one for _ in Run._fields]), lineage, 0 * one, 0 * one, one > 0, at)
+def _middle(site: dict[str, Any]) -> Any:
+    """A value inside the support of a site, to find sites and shapes without drawing."""
+    if site["type"] != "sample":
+        return None
+    to_support, shape = biject_to(site["fn"].support), site["fn"].shape()
+    return to_support(np.zeros(to_support.inverse_shape(shape)))
 
 
 def check_inputs(law: Law, runs: Runs) -> None:

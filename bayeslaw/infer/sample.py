@@ -19,8 +19,9 @@ from numpyro.infer import MCMC, NUTS
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
+from bayeslaw.infer.ahead import Ahead
 from bayeslaw.infer.diagnose import Diagnostics, diagnose
-from bayeslaw.infer.model import Rows, Spec, density, non_centred, recentre
+from bayeslaw.infer.model import Rows, Spec, density, non_centred, pooled_shapes, recentre
 from bayeslaw.infer.modes import Mode, find_modes
 
 
@@ -31,8 +32,8 @@ class Settings:
     starts: int = 16  # prior draws from which the mode is sought
     chains: int = 32
     block: int = 50  # iterations in one compiled program; the counts below are in blocks
-    warmup: int = 2
-    draws: int = 3  # doubled while the gate fails for want of length, up to `longest`
+    warmup: int = 1
+    draws: int = 4  # doubled while the gate fails for want of length, up to `longest`
     longest: int = 64
     attempts: int = 3
     meeting: float = 1.1  # R-hat of chains that are worth prolonging
@@ -79,8 +80,8 @@ class Programs(NamedTuple):
     from_prior: Any  # noise, centring -> z (start, dim), drawn from the prior
     gradients: Any  # z (start, dim), rows, centring -> potential, gradient
     potential: Any  # z (point, dim), rows, centring -> (point,)
-    begin: Any  # keys, u, potential, gradient in u, step size -> state of every chain
-    block: Any  # state, whitening, rows, centring -> state, Trace of `length` iterations
+    begin: Ahead  # keys, u, potential, gradient in u, step size -> state of every chain
+    block: Ahead  # state, whitening, rows, centring -> state, Trace of `length` iterations
     describe: Any  # z (point, dim), rows, centring -> Described, batched
 
 
@@ -130,14 +131,33 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
         jax.jit(jax.vmap(d.from_prior, (0, None))),
         jax.jit(jax.vmap(jax.value_and_grad(d.potential), over_points)),
         jax.jit(jax.vmap(d.potential, over_points)),
-        jax.jit(jax.vmap(begin, (0, 0, 0, 0, None))),
-        jax.jit(jax.vmap(block, over_chains)),
+        Ahead(jax.vmap(begin, (0, 0, 0, 0, None))),
+        Ahead(jax.vmap(block, over_chains)),
         jax.jit(jax.vmap(d.describe, over_points)),
     )
 
 
 def compiled(spec: Spec, settings: Settings) -> Programs:
     return programs(spec, settings.block, settings.warmup * settings.block)
+
+
+def prepare(spec: Spec, rows: Rows, settings: Settings) -> None:
+    """Begin to compile the sampler, while the modes are sought."""
+    p, centring = compiled(spec, settings), non_centred(spec)
+    u = np.zeros((_chains(spec, settings), density(spec).size))
+    begin = (_keys(0, len(u)), u, u[:, 0], u, 0.5)
+    p.begin.prepare(*begin)
+    whitening = Whitening(u[0], np.eye(u.shape[1]))
+    p.block.prepare(p.begin.shapes(*begin), whitening, rows, centring)
+
+
+def _keys(seed: int, count: int) -> Any:
+    # This generator compiles and runs faster than jax's default.
+    return random.split(random.key(seed, impl="rbg"), count)
+
+
+def _chains(spec: Spec, settings: Settings) -> int:
+    return settings.hierarchy_chains if pooled_shapes(spec) else settings.chains
 
 
 def modes(spec: Spec, rows: Rows, seed: int, settings: Settings) -> tuple[Mode, ...]:
@@ -165,7 +185,7 @@ def sample(
     """
     rng = np.random.default_rng(seed)
     centring = non_centred(spec)
-    z = _starts(found, settings.hierarchy_chains if centring else settings.chains, rng)
+    z = _starts(found, _chains(spec, settings), rng)
     whitening, step, caution = Whitening(found[0].z, found[0].scale), 0.7, 1.0
     length = settings.hierarchy_draws if centring else settings.draws
     pilots = settings.pilots if centring else 0
@@ -189,9 +209,8 @@ def _run(spec, args, z, blocks, most, step, caution, found, rng, settings) -> tu
     whitening = args[0]
     u = _to_white(z, whitening)
     potential, gradient = _at(p, z, args, settings)
-    # This generator compiles and runs faster than jax's default.
-    keys = random.split(random.key(int(rng.integers(2**31)), impl="rbg"), len(z))
-    state = p.begin(keys, u, potential, gradient @ np.asarray(whitening.scale), step)
+    gradient = gradient @ np.asarray(whitening.scale)
+    state = p.begin(_keys(int(rng.integers(2**31)), len(z)), u, potential, gradient, step)
     for _ in range(settings.warmup):
         state, _ = p.block(state, *args)
     # Chains of one posterior share a step size: alone, each has only its own warm-up.
