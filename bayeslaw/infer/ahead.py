@@ -1,15 +1,36 @@
-"""A jitted function that can be compiled ahead of its first call, in the background."""
+"""Compiling: quickly, and ahead of the first call, in the background."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import jax
 import numpy as np
 
 _pool = ThreadPoolExecutor(1, thread_name_prefix="compile")
+
+
+@lru_cache(maxsize=1)
+def _options() -> dict[str, bool] | None:
+    """Compiler options that this XLA knows.
+
+    Without its newer fusion emitters XLA compiles these small programs in two thirds of the time,
+    and they run as fast.
+    """
+    options = {"xla_cpu_use_fusion_emitters": False}
+    try:
+        jax.jit(lambda x: x, compiler_options=options)(0.0)
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return None
+    return options
+
+
+def jit(fn: Callable[..., Any]) -> Any:
+    """`jax.jit` with the options above."""
+    return jax.jit(fn, compiler_options=_options())
 
 
 class Ahead:
@@ -20,7 +41,7 @@ class Ahead:
     """
 
     def __init__(self, fn: Callable[..., Any]):
-        self._jitted = jax.jit(fn)
+        self._jitted = jit(fn)
         self._ready: dict[Any, Future] = {}
 
     def prepare(self, *args: Any) -> None:

@@ -307,7 +307,7 @@ def density(spec: Spec) -> Density:
     def with_rows(rows: Rows, centring: Mapping[str, Any]) -> None:
         model(spec, rows, centring)
 
-    sites = trace(substitute(parameters, substitute_fn=_middle)).get_trace(spec, non_centred(spec))
+    sites = trace(substitute(parameters, substitute_fn=_some)).get_trace(spec, non_centred(spec))
     latent = {n: s for n, s in sites.items() if s["type"] == "sample"}
     transforms = {n: biject_to(s["fn"].support) for n, s in latent.items()}
     zeros = {
@@ -386,12 +386,9 @@ def _inverse_cdf(fn: dist.Distribution) -> Callable[[Any], Any] | None:
     return fn.icdf if isinstance(fn, known) else None
 
 
-def _middle(site: dict[str, Any]) -> Any:
-    """A value inside the support of a site, to find sites and shapes without drawing."""
-    if site["type"] != "sample":
-        return None
-    to_support, shape = biject_to(site["fn"].support), site["fn"].shape()
-    return to_support(np.zeros(to_support.inverse_shape(shape)))
+def _some(site: dict[str, Any]) -> Any:
+    """Some value for every site: it is for names and shapes only, and nothing is drawn."""
+    return np.full(site["fn"].shape(), 0.5) if site["type"] == "sample" else None
 
 
 def check_inputs(law: Law, runs: Runs) -> None:

@@ -19,7 +19,7 @@ from numpyro.infer import MCMC, NUTS
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
-from bayeslaw.infer.ahead import Ahead
+from bayeslaw.infer.ahead import Ahead, jit
 from bayeslaw.infer.diagnose import Diagnostics, diagnose
 from bayeslaw.infer.model import Rows, Spec, density, non_centred, pooled_shapes, recentre
 from bayeslaw.infer.modes import Mode, find_modes
@@ -30,6 +30,7 @@ class Settings:
     """How long to look and to sample."""
 
     starts: int = 16  # prior draws from which the mode is sought
+    prior_draws: int = 500  # of them all; kept for reviews
     chains: int = 32
     block: int = 50  # iterations in one compiled program; the counts below are in blocks
     warmup: int = 1
@@ -119,21 +120,24 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
         )
 
     def block(state: Any, *args: Any) -> tuple[Any, Trace]:
+        every_chain = jax.vmap(lambda state: kernel(state, args, {}))
+
         def step(state: Any, _: Any) -> tuple[Any, Trace]:
-            state = kernel(state, args, {})
+            state = every_chain(state)
             seen = (state.z, state.energy, state.diverging, state.num_steps, state.accept_prob)
             return state, Trace(*seen)
 
-        return jax.lax.scan(step, state, None, length=length)
+        state, trace = jax.lax.scan(step, state, None, length=length)
+        return state, Trace(*[jnp.swapaxes(field, 0, 1) for field in trace])
 
-    over_points, over_chains = (0, None, None), (0, None, None, None)
+    over_points = (0, None, None)
     return Programs(
-        jax.jit(jax.vmap(d.from_prior, (0, None))),
-        jax.jit(jax.vmap(jax.value_and_grad(d.potential), over_points)),
-        jax.jit(jax.vmap(d.potential, over_points)),
+        jit(jax.vmap(d.from_prior, (0, None))),
+        jit(jax.vmap(jax.value_and_grad(d.potential), over_points)),
+        jit(jax.vmap(d.potential, over_points)),
         Ahead(jax.vmap(begin, (0, 0, 0, 0, None))),
-        Ahead(jax.vmap(block, over_chains)),
-        jax.jit(jax.vmap(d.describe, over_points)),
+        Ahead(block),
+        jit(jax.vmap(d.describe, over_points)),
     )
 
 
@@ -163,9 +167,14 @@ def _chains(spec: Spec, settings: Settings) -> int:
 def modes(spec: Spec, rows: Rows, seed: int, settings: Settings) -> tuple[Mode, ...]:
     """The posterior's modes, from `settings.starts` draws of the prior."""
     p, centring = compiled(spec, settings), non_centred(spec)
-    noise = density(spec).prior_noise(np.random.default_rng(seed), settings.starts)
-    starts = np.asarray(p.from_prior(noise, centring))
+    starts = prior_draws(spec, seed, settings)[: settings.starts]
     return find_modes(lambda z: p.gradients(z, rows, centring), starts)
+
+
+def prior_draws(spec: Spec, seed: int, settings: Settings) -> np.ndarray:
+    """Points (draw, dim) from the prior, not centred."""
+    noise = density(spec).prior_noise(np.random.default_rng(seed), settings.prior_draws)
+    return np.asarray(compiled(spec, settings).from_prior(noise, non_centred(spec)))
 
 
 def sample(

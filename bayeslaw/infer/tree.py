@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from arviz_base import from_dict
 
-from bayeslaw.infer.model import SIGMA, Described, Rows, Spec, density, non_centred
+from bayeslaw.infer.model import SIGMA, Described, Rows, Spec, non_centred
 from bayeslaw.infer.point import PointFit
-from bayeslaw.infer.sample import Draws, Programs, Settings, compiled
+from bayeslaw.infer.sample import Draws, Programs, Settings, compiled, prior_draws
 from bayeslaw.runs import Runs
 
 PREDICTIVE_DRAWS = 500
@@ -44,9 +44,7 @@ def tree_of(
     shape = loc.shape
     noise = rng.standard_t(4, shape) if spec.likelihood == "student" else rng.standard_normal(shape)
 
-    drawn = density(spec).prior_noise(np.random.default_rng(seed + 2), PREDICTIVE_DRAWS)
-    plain = non_centred(spec)
-    prior = _described(p, np.asarray(p.from_prior(drawn, plain)), rows, plain)
+    prior = _described(p, prior_draws(spec, seed + 2, settings), rows, non_centred(spec))
     prior_values = {n: np.asarray(v)[None] for n, v in prior.values.items()}
 
     names, dims = _named(spec, values), _dims(spec)
