@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
     from bayeslaw.forecast import Forecast, forecast
     from bayeslaw.infer.ensemble import Ensemble, read_posterior
-    from bayeslaw.infer.fit import fit
+    from bayeslaw.infer.fit import fit, point_fit
     from bayeslaw.infer.posterior import Posterior
     from bayeslaw.laws import LAWS, Law, Param, Run, SumLaw, find_law
     from bayeslaw.plan.plan import Plan, plan
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LAWS", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
     "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError", "__version__",
-    "find_law", "fit", "forecast", "plan", "read_posterior", "read_runs",
+    "find_law", "fit", "forecast", "plan", "point_fit", "read_posterior", "read_runs",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -36,7 +36,7 @@ _HOME = {
     "Runs": "runs", "read_runs": "runs",
     "LAWS": "laws", "Law": "laws", "Param": "laws", "Run": "laws", "SumLaw": "laws",
     "find_law": "laws",
-    "fit": "infer.fit", "Posterior": "infer.posterior",
+    "fit": "infer.fit", "point_fit": "infer.fit", "Posterior": "infer.posterior",
     "Ensemble": "infer.ensemble", "read_posterior": "infer.ensemble",
     "Forecast": "forecast", "forecast": "forecast",
     "Plan": "plan.plan", "plan": "plan.plan",

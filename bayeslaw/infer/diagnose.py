@@ -104,5 +104,6 @@ def mode_failures(found: Sequence[Mode]) -> tuple[str, ...]:
 
 def pareto_k(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
     """Smoothed normalised log weights of importance ratios, and their Pareto k-hat."""
-    weights, k = array_stats().psislw(log_ratios)
+    # It takes log likelihoods, whose importance ratios are their inverses.
+    weights, k = array_stats().psislw(-log_ratios)
     return np.asarray(weights), float(k)

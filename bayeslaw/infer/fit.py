@@ -21,6 +21,7 @@ from bayeslaw.infer.diagnose import (
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.model import (
     Likelihood,
+    Rows,
     Spec,
     anchor_of,
     check_inputs,
@@ -28,7 +29,7 @@ from bayeslaw.infer.model import (
     rows_of,
 )
 from bayeslaw.infer.modes import Mode
-from bayeslaw.infer.point import PointFit, point_fit
+from bayeslaw.infer.point import HUBER_DELTA, On, PointFit, Rho, minimise
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.sample import Draws, Settings, compiled, modes, prepare, sample
@@ -38,6 +39,7 @@ from bayeslaw.runs import Runs
 
 Method = Literal["nuts", "laplace", "huber"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
+DF = 10.0  # of the preview's draws
 
 
 def fit(
@@ -84,6 +86,28 @@ def fit(
     return Ensemble(tuple(weighted))
 
 
+def point_fit(
+    runs: Runs,
+    law: str | Law,
+    rho: Rho = "huber",
+    scale: float = HUBER_DELTA,
+    on: On = "log_loss",
+    fixed: Mapping[str, float] | None = None,
+    starts: int = 32,
+    seed: int = 0,
+) -> PointFit:
+    """Least squares, or another loss of residuals of the caller's choice, without priors.
+
+    Every domain has its own parameters. See `minimise` for the objective, `rho`, `scale` and `on`;
+    `fixed`: parameter -> value to hold it at. Raises `FitError` as `fit` does.
+    """
+    law = find_law(law)
+    rows_used = usable(runs, law)
+    with double():
+        spec, rows, _, _ = _posed(rows_used, law, "student", fixed or {})
+        return minimise(spec, rows, seed, starts, rho, scale, on)
+
+
 def usable(runs: Runs, law: Law) -> Runs:
     """The rows that a law is fitted to. Raises `FitError` when it cannot be fitted to them.
 
@@ -128,18 +152,12 @@ def _fit_one(
     fixed: Mapping[str, float],
     settings: Settings,
 ) -> Posterior:
-    unknown = sorted(set(fixed) - set(law.parameters))
-    if unknown:
-        raise FitError(f"law '{law.name}' has no parameter {', '.join(unknown)} to hold fixed; "
-                       f"it has {', '.join(law.parameters)}")  # fmt: skip
-    anchor = anchor_of(runs)
-    rows, lineages, cells = rows_of(runs, anchor)
-    spec = Spec(law, likelihood, len(runs.domains), len(lineages), tuple(sorted(fixed.items())))
+    spec, rows, lineages, cells = _posed(runs, law, likelihood, fixed)
     about: dict[str, Any] = {
         "law": law,
         "likelihood": likelihood,
         "method": method,
-        "anchor": anchor,
+        "anchor": rows.at,
         "domains": runs.domains,
         "ranges": ranges_of(runs),
         "runs_digest": runs.digest,
@@ -151,7 +169,7 @@ def _fit_one(
         "fixed": dict(fixed),
     }
     if method == "huber":
-        point = point_fit(spec, rows, seed)
+        point = minimise(spec, rows, seed)
         return _point_posterior(point, runs, spec, about)
 
     rows = jax.device_put(rows)
@@ -171,23 +189,39 @@ def _fit_one(
     return Posterior(**about, diagnostics=draws.diagnostics, tree=tree)
 
 
+def _posed(
+    runs: Runs, law: Law, likelihood: Likelihood, fixed: Mapping[str, float]
+) -> tuple[Spec, Rows, tuple[str, ...], np.ndarray]:
+    """The model and its arrays; the lineages with an effect; which run each kept cell is."""
+    unknown = sorted(set(fixed) - set(law.parameters))
+    if unknown:
+        raise FitError(
+            f"law '{law.name}' has no parameter {', '.join(unknown)} to hold fixed; "
+            f"it has {', '.join(law.parameters)}"
+        )
+    rows, lineages, cells = rows_of(runs, anchor_of(runs))
+    held = tuple(sorted(fixed.items()))
+    return Spec(law, likelihood, len(runs.domains), len(lineages), held), rows, lineages, cells
+
+
 def _laplace(spec, rows, found: tuple[Mode, ...], seed: int, settings: Settings) -> Draws:
-    """Draws of the Laplace approximation, importance-resampled by PSIS weights."""
-    mode, centring = found[0], non_centred(spec)
-    p = compiled(spec, settings)
-    rng = np.random.default_rng(seed)
+    """Draws of the Laplace approximation, importance-resampled by PSIS weights.
+
+    The draws have a Student's tails: a posterior's are mostly longer than its Gaussian's.
+    """
+    mode, centring, rng = found[0], non_centred(spec), np.random.default_rng(seed)
     count = settings.chains * settings.draws * settings.block
-    u = rng.standard_normal((count, len(mode.z)))
+    dim = len(mode.z)
+    u = rng.standard_normal((count, dim)) / np.sqrt(rng.chisquare(DF, (count, 1)) / DF)
     z = mode.z + u @ mode.scale.T
-    potential = np.asarray(p.potential(z, rows, centring))
-    log_ratio = np.where(np.isfinite(potential), -potential + 0.5 * (u**2).sum(-1), -1e6)
-    log_weights, k = pareto_k(log_ratio)
+    log_proposal = -0.5 * (DF + dim) * np.log1p((u**2).sum(-1) / DF)
+    potential = np.asarray(compiled(spec, settings).potential(z, rows, centring))
+    log_ratio = np.where(np.isfinite(potential), -potential - log_proposal, -np.inf)
+    log_weights, k = pareto_k(np.maximum(log_ratio, log_ratio.max() - 700))
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
-    picked = z[rng.choice(count, count, p=weights)]
-    shape = (4, count // 4)
-    z = picked[: 4 * shape[1]].reshape(*shape, -1)
-    zero = np.zeros(shape)
+    z = z[rng.choice(count, count, p=weights)].reshape(4, count // 4, -1)
+    zero = np.zeros(z.shape[:2])
     # These draws are independent: R-hat and BFMI say nothing, the weights say all.
     nan, ess = float("nan"), float(1 / (weights**2).sum())
     failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())

@@ -38,7 +38,7 @@ class PointFit:
         return int(np.sum(np.array(self.objectives) <= self.objective * (1 + 1e-3)))
 
 
-def point_fit(
+def minimise(
     spec: Spec,
     rows: Rows,
     seed: int = 0,
@@ -60,7 +60,7 @@ def point_fit(
 
     def fun(z: np.ndarray) -> np.ndarray:
         r = np.asarray(residuals(z, rows))[kept]
-        return np.where(np.isfinite(r), r, 1e3)
+        return np.clip(np.nan_to_num(r, nan=1e3), -1e3, 1e3)
 
     def jac(z: np.ndarray) -> np.ndarray:
         slopes = np.nan_to_num(np.asarray(jacobian(z, rows))[kept])

@@ -198,6 +198,7 @@ def sample(
     whitening, step, caution = Whitening(found[0].z, found[0].scale), 0.7, 1.0
     length = settings.hierarchy_draws if centring else settings.draws
     pilots = settings.pilots if centring else 0
+    best = None
     for attempt in range(pilots + settings.attempts):
         args = (whitening, rows, centring)
         blocks, most = (1, 1) if attempt < pilots else (length, settings.longest)
@@ -205,10 +206,13 @@ def sample(
         if attempt >= pilots and draws.diagnostics.passed:
             return draws
         caution *= settings.caution if draws.diagnostics.divergences else 1.0
+        best = draws
         z, centring = recentre(spec, draws.z, centring)
         whitening, z = _whiten(z), z[:, -1]
-    longer = _nuts(spec, args, draws, found, rng, settings)
-    return longer if longer.diagnostics.passed else max(draws, longer, key=_quality)
+    longer = _nuts(spec, (whitening, rows, centring), z, found, rng, settings)
+    if longer.diagnostics.passed or best is None:
+        return longer
+    return max(best, longer, key=_quality)
 
 
 def _run(spec, args, z, blocks, most, step, caution, found, rng, settings) -> tuple[Draws, float]:
@@ -288,7 +292,7 @@ def _collect(traces: list[Trace], args: tuple, found: tuple[Mode, ...], sampler:
     return Draws(z, energy, diverging, steps, accept, centring, diagnostics, sampler)
 
 
-def _nuts(spec, args, draws, found, rng, settings) -> Draws:
+def _nuts(spec, args, z, found, rng, settings) -> Draws:
     whitening, rows, centring = args
     d = density(spec)
     scale, shift = jnp.asarray(whitening.scale), jnp.asarray(whitening.shift)
@@ -305,8 +309,7 @@ def _nuts(spec, args, draws, found, rng, settings) -> Draws:
         chain_method="vectorized",
         progress_bar=False,
     )
-    last = draws.z[:: max(1, len(draws.z) // settings.nuts_chains), -1][: settings.nuts_chains]
-    u = _to_white(last, whitening)
+    u = _to_white(z[:: max(1, len(z) // settings.nuts_chains)][: settings.nuts_chains], whitening)
     fields = ("energy", "diverging", "num_steps", "accept_prob")
     mcmc.run(random.key(int(rng.integers(2**31))), init_params=jnp.asarray(u), extra_fields=fields)
     extra = mcmc.get_extra_fields(group_by_chain=True)
