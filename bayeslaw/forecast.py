@@ -73,7 +73,7 @@ def forecast(
 
     designs: a table with the columns of the runs: `params`, `pretrain_tokens`, and where they
         matter `specialize_tokens`, `unique_tokens`, `unique_specialize_tokens`, `domain`,
-        `branch`. Without `domain` a row is answered for its `branch`, else for every domain.
+        `branch`; numbers may be written `7B`. Without `domain` a row is answered for its `branch`, else for every domain.
     kind: `mean` or `run`. prob: in (0, 1). accept: use laws that failed the gate.
 
     Raises `FitError` with all faults of the designs at once, or when no law may be used.
@@ -115,18 +115,17 @@ def read_designs(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise FitError(f"{path}: not readable as a table of designs: {error}") from None
-    for column in Run._fields:
-        if column in table:
-            table[column] = [_quantity(text) for text in table[column]]
     return table
 
 
-def _quantity(text: str) -> Any:
+def _quantity(cell: Any) -> Any:
     """A number, None where the cell is empty, or the text itself, for the checks to name."""
+    if not isinstance(cell, str):
+        return cell
     try:
-        return parse_quantity(text) if text.strip() else None
+        return parse_quantity(cell) if cell.strip() else None
     except ValueError:
-        return text
+        return cell
 
 
 def extrapolation(fitted: Ensemble, run: Run) -> np.ndarray:
@@ -151,6 +150,8 @@ def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[in
     """The designs with every input filled in, and the domains asked for of each."""
     rows = [designs] if isinstance(designs, Mapping) else designs
     table = pd.DataFrame(rows).reset_index(drop=True)
+    for column in table.columns.intersection(Run._fields):
+        table[column] = pd.Series([_quantity(cell) for cell in table[column]], dtype=object)
     faults = []
     for column in ("params", "pretrain_tokens"):
         if column not in table:
