@@ -73,7 +73,8 @@ def forecast(
 
     designs: a table with the columns of the runs: `params`, `pretrain_tokens`, and where they
         matter `specialize_tokens`, `unique_tokens`, `unique_specialize_tokens`, `domain`,
-        `branch`; numbers may be written `7B`. Without `domain` a row is answered for its `branch`, else for every domain.
+        `branch`; numbers may be written `7B`. Without `domain` a row is answered for its `branch`,
+        else for every domain.
     kind: `mean` or `run`. prob: in (0, 1). accept: use laws that failed the gate.
 
     Raises `FitError` with all faults of the designs at once, or when no law may be used.
@@ -150,7 +151,7 @@ def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[in
     """The designs with every input filled in, and the domains asked for of each."""
     rows = [designs] if isinstance(designs, Mapping) else designs
     table = pd.DataFrame(rows).reset_index(drop=True)
-    for column in table.columns.intersection(Run._fields):
+    for column in table.columns.intersection(list(Run._fields)):
         table[column] = pd.Series([_quantity(cell) for cell in table[column]], dtype=object)
     faults = []
     for column in ("params", "pretrain_tokens"):

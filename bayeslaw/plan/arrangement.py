@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from bayeslaw.cost import FLOPS_PER_TOKEN
+from bayeslaw.cost import (
+    FLOPS_PER_TOKEN,
+    generalist_flops,
+    independent_flops,
+    joint_flops,
+    scratch_flops,
+    trunk_flops,
+)
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.bounds import Bounds
@@ -41,6 +48,10 @@ class Arrangement:
 
     def design(self, x: dict[str, Any], flops: Any, domains: int) -> Run:
         """The model of every domain: fields of shape (domain,)."""
+        raise NotImplementedError
+
+    def flops(self, run: Run) -> Any:
+        """What training it costs; `run` as `design` returns it."""
         raise NotImplementedError
 
     def unassessable(self, fitted: Ensemble) -> str:
@@ -85,6 +96,9 @@ class Trunk(Arrangement):
         ones = jnp.ones(domains)
         return Run(params * ones, pretrain * ones, pretrain * split)
 
+    def flops(self, run: Run) -> Any:
+        return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens)
+
     def unassessable(self, fitted: Ensemble) -> str:
         return "" if fitted.two_stage else "the fit is of a single stage: no runs were split"
 
@@ -107,6 +121,9 @@ class Independent(Arrangement):
         pretrain = params * jnp.exp(x["tokens_per_param"])
         return Run(params, pretrain, pretrain * split)
 
+    def flops(self, run: Run) -> Any:
+        return independent_flops(run.params, run.pretrain_tokens, run.specialize_tokens)
+
     def unassessable(self, fitted: Ensemble) -> str:
         return "" if len(fitted.domains) > 1 else "there is one domain: it is the same as one model"
 
@@ -125,11 +142,17 @@ class Generalist(Arrangement):
         ones = jnp.ones(domains)
         return Run(params * ones, pretrain * ones, 0.0 * ones)
 
+    def flops(self, run: Run) -> Any:
+        return generalist_flops(run.params[0], run.pretrain_tokens[0])
+
 
 class Joint(Arrangement):
     """One model, a second stage on the union of the domains: 6 N (D + D′)."""
 
     name = "joint"
+
+    def flops(self, run: Run) -> Any:
+        return joint_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens[0])
 
     def unassessable(self, fitted: Ensemble) -> str:
         return "no law of this fit was given runs whose second stage was on several domains at once"
@@ -148,6 +171,9 @@ class Scratch(Arrangement):
         share = jnp.exp(x["share"])
         params = _params(flops * share / share.sum(), x["tokens_per_param"], 1.0)
         return Run(params, jnp.zeros(domains), params * jnp.exp(x["tokens_per_param"]))
+
+    def flops(self, run: Run) -> Any:
+        return scratch_flops(run.params, run.specialize_tokens)
 
     def unassessable(self, fitted: Ensemble) -> str:
         if fitted.ranges.get("pretrain_tokens", (1.0, 1.0))[0] > 0:

@@ -21,6 +21,13 @@ from bayeslaw.plan.risk import Risk
 
 THIN = 64  # draws that find the neighbourhood; all of them decide
 EDGE = 1e-6  # of the log of a ratio: nearer to its bound it is at its bound
+GRADIENT = 1e-8  # nats for a unit of the log of a ratio; curvatures are some hundredths
+# Objectives are divided by this. scipy's projected gradient is never longer than the way to the
+# bound: its tolerance must be small against the box as well.
+UNIT = 1e-5
+STEP = 3e-6  # a last step of less than this in the log of a ratio; the next would be far less
+SETTLED = 1e-8  # nats that a round gained; the next gains a hundredth of it
+ROUNDS = 6
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,7 @@ class Optimum:
 
     arrangement: str
     run: Run
-    value: float  # the risk there
     at_bound: tuple[str, ...]
-    gradient: float  # largest free component of the gradient
     evaluations: int
 
 
@@ -61,37 +66,21 @@ def optimise(
     ]
     low = np.concatenate([np.full(g.size, g.low) for g in groups])
     high = np.concatenate([np.full(g.size, g.high) for g in groups])
-    # One of K ratios moves a mean of K losses by 1/K: longer units make the curvatures alike.
-    unit = np.concatenate([np.full(g.size, np.sqrt(g.size)) for g in groups])
     layout = tuple((g.name, g.size) for g in groups)
-    objective = _objective(arrangement, layout, risk)
-    thin = thinned(curves, THIN)
-    count = 0
-
-    def solve(some: Curves, x: np.ndarray, precision: float) -> Any:
-        def fun(y: np.ndarray) -> tuple[float, np.ndarray]:
-            nonlocal count
-            count += 1
-            value, gradient = objective(y * unit, some, flops, weights)
-            return float(value) / precision, np.asarray(gradient) * unit / precision
-
-        box = list(zip(low / unit, high / unit, strict=True))
-        found = minimize(
-            fun, x / unit, jac=True, method="L-BFGS-B", bounds=box,
-            options={"ftol": 1e-16, "gtol": 1e-3, "maxiter": 300, "maxcor": 20},
-        )  # fmt: skip
-        return np.clip(found.x * unit, low, high), found
-
+    sizes = tuple(g.size for g in groups)
+    problem = _Problem(_objective(arrangement, layout, risk), flops, weights, low, high, sizes)
+    # Many domains average out the draws as well.
+    few = thinned(curves, int(np.clip(16 * THIN / len(names), THIN / 4, THIN)))
     starts = [
         np.concatenate([np.full(g.size, s) for g, s in zip(groups, point, strict=True)])
         for point in product(*(g.starts for g in groups))
     ]
-    values = [float(objective(x, thin, flops, weights)[0]) for x in starts]
-    x = starts[int(np.nanargmin(values))]
-    # Objectives are divided by the precision wanted, so that the gradient test means the same.
-    if curves.draws > 2 * THIN:
-        x, _ = solve(thin, x, 1e-3)
-    x, found = solve(curves, x, 1e-6)
+    x = min(starts, key=lambda x: np.nan_to_num(problem.value(few, x)[0], nan=np.inf))
+    for iterations in (60, 100):  # curvatures at the start are not those at the end
+        problem.rescale(few, x)
+        x = problem.descend(few, x, iterations)
+    if few is not curves:
+        x = problem.corrected(curves, few, x)
     edges = [
         f"{g.name} {side}" + (f" ({names[j]})" if g.size > 1 else "")
         for g, first in zip(groups, np.cumsum([0, *(g.size for g in groups)]), strict=False)
@@ -101,9 +90,81 @@ def optimise(
         if abs(x[first + j] - bound) < EDGE
     ]
     run = Run(*(np.asarray(f) for f in _design(arrangement, layout)(x, flops, len(names))[:3]))
-    free = (x > low + EDGE) & (x < high - EDGE)
-    gradient = float(np.abs(found.jac[free] * 1e-6).max()) if free.any() else 0.0
-    return Optimum(arrangement, run, float(found.fun) * 1e-6, tuple(edges), gradient, count)
+    return Optimum(arrangement, run, tuple(edges), problem.evaluations)
+
+
+class _Problem:
+    """One objective over a box, on draws of the caller's choice."""
+
+    def __init__(self, objective: Any, flops: float, weights: Any, low: Any, high: Any, sizes: Any):
+        self.objective, self.flops, self.weights = objective, flops, weights
+        self.low, self.high, self.sizes = low, high, sizes
+        self.unit = np.ones_like(low)
+        self.evaluations = 0
+
+    def value(self, curves: Curves, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """The risk and its gradient in x."""
+        self.evaluations += 1
+        value, gradient = self.objective(x, curves, self.flops, self.weights)
+        return float(value), np.asarray(gradient)
+
+    def rescale(self, curves: Curves, x: np.ndarray, h: float = 1e-3) -> None:
+        """Units in which curvatures are alike: 1 / √(the Hessian's diagonal).
+
+        v ∘ Hv with random signs v on one group of coordinates is its diagonal where domains do not
+        interact, and nearly so where they do.
+        """
+        rng, diagonal, first = np.random.default_rng(0), np.zeros_like(x), 0
+        for size in self.sizes:
+            v = np.zeros_like(x)
+            v[first : first + size] = rng.choice([-1.0, 1.0], size)
+            first += size
+            slope = self.value(curves, x + h * v)[1] - self.value(curves, x - h * v)[1]
+            diagonal += np.abs(v * slope) / (2 * h)
+        known = diagonal[np.isfinite(diagonal) & (diagonal > 0)]
+        typical = float(np.median(known)) if len(known) else 1.0
+        clipped = np.clip(np.nan_to_num(diagonal, nan=typical), 1e-2 * typical, 1e2 * typical)
+        self.unit = 1 / np.sqrt(clipped / typical) * np.sqrt(max(self.sizes))
+
+    def descend(
+        self,
+        curves: Curves,
+        x: np.ndarray,
+        iterations: int = 300,
+        tilt: np.ndarray | float = 0.0,
+    ) -> np.ndarray:
+        """L-BFGS-B from x on the risk plus a linear term, to a gradient of `GRADIENT`."""
+
+        def fun(y: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = self.value(curves, y * self.unit)
+            value += float(np.sum(tilt * (y * self.unit)))
+            return value / UNIT, (gradient + tilt) * self.unit / UNIT
+
+        box = np.stack([self.low, self.high], 1) / self.unit[:, None]
+        options = {"ftol": 1e-16, "gtol": GRADIENT / UNIT, "maxiter": iterations, "maxcor": 20}
+        found = minimize(
+            fun, x / self.unit, jac=True, method="L-BFGS-B", bounds=box, options=options
+        )
+        return np.clip(found.x * self.unit, self.low, self.high)
+
+    def corrected(self, curves: Curves, few: Curves, x: np.ndarray) -> np.ndarray:
+        """The optimum on all draws, from that on a few.
+
+        The few draws are tilted to have the gradient of all of them where that was last looked at.
+        They know the curvature, so each round costs all draws one evaluation and brings most of a
+        Newton step. Where that does not descend (a quantile has no curvature to know), L-BFGS-B.
+        """
+        best, before = x, np.inf
+        for _ in range(ROUNDS):
+            value, gradient = self.value(curves, x)
+            if value > before:
+                break
+            trial = self.descend(few, x, 60, gradient - self.value(few, x)[1])
+            if before - value < SETTLED or np.abs(trial - x).max() < STEP:
+                return trial
+            best, before, x = x, value, trial
+        # Many coordinates cost much a step and are many small matters: fewer steps for them.
+        return self.descend(curves, best, max(5, 2000 // len(best)))
 
 
 def thinned(curves: Curves, draws: int) -> Curves:

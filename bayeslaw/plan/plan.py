@@ -40,6 +40,11 @@ class Candidate:
     risk: float
     at_bound: tuple[str, ...] = ()
 
+    @property
+    def flops(self) -> float:
+        """What training it costs."""
+        return float(ARRANGEMENTS[self.arrangement].flops(self.run))
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,7 +93,7 @@ class Plan:
         return {
             "schema": SCHEMA,
             **self._sizes(c),
-            "flops": float(_spent(c)),
+            "flops": c.flops,
             "risk": str(self.risk),
             "kind": self.kind,
             "prob": self.prob,
@@ -105,7 +110,7 @@ class Plan:
                 {
                     "name": o.name,
                     **self._sizes(o),
-                    "flops": float(_spent(o)),
+                    "flops": o.flops,
                     "loss": self._said(o.totals),
                     "risk_value": o.risk,
                     "regret": self.regret(o),
@@ -155,11 +160,11 @@ def plan(
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
-    flops: a ceiling on training compute, spent in full. weights: domain -> weight (default: all
-    equal; domains not named get 0 once any is). risk: `mean`, `quantile:q`, `cvar:a`, on draws of
-    kind `mean`. arrangements: those to choose from (default: every assessable one). stretch: how
-    far the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design
-    of the caller's, scored beside the plan.
+    flops: a ceiling on training compute, spent in full. weights: domain -> weight; a domain that is
+    not named has 1, so that {"code": 2} counts code twice; they are scaled to sum to 1. risk:
+    `mean`, `quantile:q`, `cvar:a`, on draws of kind `mean`. arrangements: those to choose from
+    (default: every assessable one). stretch: how far the ratios D/N and D′/D may leave the sweep's
+    range, as a factor. designs: name -> a design of the caller's, scored beside the plan.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
@@ -172,12 +177,7 @@ def plan(
         raise PlanError(f"prob must lie between 0 and 1, got {prob}")
     with double():
         curves = jax.device_put(fitted.curves(draws))
-        optima = [
-            optimise(a, curves, budget.flops, share, risk, bounds, fitted.domains) for a in assessed
-        ]
-        found = [_candidate(o.arrangement, o, curves, share, risk) for o in optima]
-        if "trunk" in assessed:
-            found += _rules_of_thumb(curves, budget.flops, share, risk, bounds, fitted.domains)
+        found = decide(curves, assessed, budget.flops, share, risk, bounds, fitted.domains)
         for name, run in (designs or {}).items():
             full = Run(*(np.broadcast_to(np.asarray(f, float), share.shape) for f in run[:3]))
             kind = (
@@ -185,7 +185,7 @@ def plan(
                 if np.ptp(full.params) == 0 and (full.specialize_tokens > 0).any()
                 else ("generalist" if (full.specialize_tokens == 0).all() else "independent")
             )
-            own = Optimum(kind, full, float("nan"), (), float("nan"), 0)
+            own = Optimum(kind, full, (), 0)
             found.append(_candidate(name, own, curves, share, risk))
     chosen = min(found[: len(assessed)], key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
@@ -195,9 +195,26 @@ def plan(
     )  # fmt: skip
 
 
+def decide(
+    curves: Curves,
+    arrangements: Sequence[str],
+    flops: float,
+    weights: np.ndarray,
+    risk: Risk,
+    bounds: Bounds,
+    names: tuple[str, ...],
+) -> list[Candidate]:
+    """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
+    optima = [optimise(a, curves, flops, weights, risk, bounds, names) for a in arrangements]
+    found = [_candidate(o.arrangement, o, curves, weights, risk) for o in optima]
+    if "trunk" in arrangements:
+        found += _rules_of_thumb(curves, flops, weights, risk, bounds, names)
+    return found
+
+
 def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:
-    if not weights:
-        return np.full(len(fitted.domains), 1 / len(fitted.domains))
+    weights = weights or {}
+    share = np.array([weights.get(d, 1.0) for d in fitted.domains], float)
     faults = [
         f"weight of unknown domain '{d}'; the fit has {', '.join(fitted.domains)}"
         for d in weights if d not in fitted.domains
@@ -206,11 +223,10 @@ def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarra
         f"weight of '{d}' is {w:g}; it must be 0 or more, and finite"
         for d, w in weights.items() if not 0 <= w < float("inf")
     ]  # fmt: skip
-    if not faults and not sum(weights.values()) > 0:
+    if not faults and not share.sum() > 0:
         faults.append("all weights are 0; give at least one domain a positive weight")
     if faults:
         raise PlanError("the weights cannot be used: " + "; ".join(faults))
-    share = np.array([weights.get(d, 0.0) for d in fitted.domains], float)
     return share / share.sum()
 
 
@@ -251,14 +267,6 @@ def _rules_of_thumb(
         o = optimise("trunk", curves, flops, weights, risk, bounds, names, pins)
         found.append(_candidate(f"split at {share:.0%}", o, curves, weights, risk))
     return found
-
-
-def _spent(c: Candidate) -> float:
-    """6 N tokens of all that is trained; a trunk is trained once."""
-    n, d, split = (np.asarray(f, float) for f in c.run[:3])
-    if c.arrangement in ("trunk", "generalist"):
-        return float(6 * n[0] * (d[0] + split.sum()))
-    return float((6 * n * (d + split)).sum())
 
 
 def _extrapolation(fitted: Ensemble, c: Candidate) -> dict[str, float]:
