@@ -1,6 +1,6 @@
 """How fast a decision is: first call, and again with another budget, over domains and draws.
 
-    python bench/plan.py
+python bench/plan.py
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Anchor, find_law
 from bayeslaw.plan.bounds import Bounds
+from bayeslaw.plan.optimum import Question
 from bayeslaw.plan.plan import decide
 from bayeslaw.plan.risk import parse_risk
 
@@ -54,7 +55,7 @@ def main() -> None:
             times = []
             for i in range(REPEATS + 1):
                 began = time.perf_counter()
-                decide(curves, arrangements, 1e17 * 1.1**i, weights, risk, BOUNDS, names)
+                decide(Question(curves, 1e17 * 1.1**i, weights, risk, BOUNDS, names), arrangements)
                 times.append(time.perf_counter() - began)
         promised = PROMISED.get((domains, draws))
         print(

@@ -1,15 +1,10 @@
-"""Arrangements: what is trained. Each maps free coordinates to designs that spend the budget."""
+"""Arrangements: what is trained, what the domains have in common, and what it costs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
-import numpy as np
-
 from bayeslaw.cost import (
-    FLOPS_PER_TOKEN,
     generalist_flops,
     independent_flops,
     joint_flops,
@@ -18,40 +13,21 @@ from bayeslaw.cost import (
 )
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.bounds import Bounds
-
-UNBOUNDED = 40.0  # |log ratio| that stands for no bound: further out nothing can be told apart
-
-
-@dataclass(frozen=True)
-class Coordinate:
-    """One group of free coordinates: its name, its box, and where to look first."""
-
-    name: str
-    size: int
-    low: float
-    high: float
-    starts: tuple[float, ...]
 
 
 class Arrangement:
     """A way to spend a budget.
 
-    Coordinates are logs of ratios (D/N, D′/D) and of shares, so that every point of their box is a
-    design that costs the budget exactly and the domain of validity is the box itself.
+    own: what each domain has for itself, among `params`, `tokens_per_param` and `split_ratio`; the
+    rest is the same for all domains. stages: whether there is a first and a second one.
     """
 
     name: ClassVar[str]
-
-    def coordinates(self, domains: int, two_stage: bool, bounds: Bounds) -> list[Coordinate]:
-        raise NotImplementedError
-
-    def design(self, x: dict[str, Any], flops: Any, domains: int) -> Run:
-        """The model of every domain: fields of shape (domain,)."""
-        raise NotImplementedError
+    own: ClassVar[frozenset[str]] = frozenset()
+    stages: ClassVar[tuple[bool, bool]] = (True, True)
 
     def flops(self, run: Run) -> Any:
-        """What training it costs; `run` as `design` returns it."""
+        """What training it costs; fields of `run` have shape (domain,)."""
         raise NotImplementedError
 
     def unassessable(self, fitted: Ensemble) -> str:
@@ -59,42 +35,11 @@ class Arrangement:
         return ""
 
 
-def _ratio(name: str, size: int, box: tuple[float, float], starts: tuple[float, ...]) -> Coordinate:
-    low, high = (
-        float(np.clip(np.log(b) if b > 0 else -np.inf, -UNBOUNDED, UNBOUNDED)) for b in box
-    )
-    inside = tuple(sorted({float(np.clip(s, low, high)) for s in starts}))
-    return Coordinate(name, size, low, high, inside)
-
-
-def _tokens_per_param(size: int, bounds: Bounds) -> Coordinate:
-    return _ratio("tokens_per_param", size, bounds.tokens_per_param, (2.0, 4.0, 6.0))
-
-
-def _split_ratio(size: int, domains: int, bounds: Bounds) -> Coordinate:
-    even = -np.log(domains)
-    return _ratio("split_ratio", size, bounds.split_ratio, (even - 3.0, even, even + 3.0))
-
-
-def _params(flops: Any, tokens_per_param: Any, share: Any) -> Any:
-    """N from 6 N · N e^r · share = C."""
-    return jnp.sqrt(flops / (FLOPS_PER_TOKEN * jnp.exp(tokens_per_param) * share))
-
-
 class Trunk(Arrangement):
     """One trunk, K branches: 6 N (D + Σ D′ₖ)."""
 
     name = "trunk"
-
-    def coordinates(self, domains: int, two_stage: bool, bounds: Bounds) -> list[Coordinate]:
-        return [_tokens_per_param(1, bounds), _split_ratio(domains, domains, bounds)]
-
-    def design(self, x: dict[str, Any], flops: Any, domains: int) -> Run:
-        split = jnp.exp(x["split_ratio"])
-        params = _params(flops, x["tokens_per_param"][0], 1 + split.sum())
-        pretrain = params * jnp.exp(x["tokens_per_param"][0])
-        ones = jnp.ones(domains)
-        return Run(params * ones, pretrain * ones, pretrain * split)
+    own = frozenset({"split_ratio"})
 
     def flops(self, run: Run) -> Any:
         return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens)
@@ -104,22 +49,10 @@ class Trunk(Arrangement):
 
 
 class Independent(Arrangement):
-    """K models of their own: Σ 6 Nₖ (Dₖ + D′ₖ). `share` divides the budget between them."""
+    """K models of their own: Σ 6 Nₖ (Dₖ + D′ₖ)."""
 
     name = "independent"
-
-    def coordinates(self, domains: int, two_stage: bool, bounds: Bounds) -> list[Coordinate]:
-        share = Coordinate("share", domains, -12.0, 12.0, (0.0,))
-        both = [share, _tokens_per_param(domains, bounds)]
-        return [*both, _split_ratio(domains, 1, bounds)] if two_stage else both
-
-    def design(self, x: dict[str, Any], flops: Any, domains: int) -> Run:
-        share = jnp.exp(x["share"])
-        each = flops * share / share.sum()
-        split = jnp.exp(x["split_ratio"]) if "split_ratio" in x else jnp.zeros(domains)
-        params = _params(each, x["tokens_per_param"], 1 + split)
-        pretrain = params * jnp.exp(x["tokens_per_param"])
-        return Run(params, pretrain, pretrain * split)
+    own = frozenset({"params", "tokens_per_param", "split_ratio"})
 
     def flops(self, run: Run) -> Any:
         return independent_flops(run.params, run.pretrain_tokens, run.specialize_tokens)
@@ -132,15 +65,7 @@ class Generalist(Arrangement):
     """One model, no second stage: 6 N D."""
 
     name = "generalist"
-
-    def coordinates(self, domains: int, two_stage: bool, bounds: Bounds) -> list[Coordinate]:
-        return [_tokens_per_param(1, bounds)]
-
-    def design(self, x: dict[str, Any], flops: Any, domains: int) -> Run:
-        params = _params(flops, x["tokens_per_param"][0], 1.0)
-        pretrain = params * jnp.exp(x["tokens_per_param"][0])
-        ones = jnp.ones(domains)
-        return Run(params * ones, pretrain * ones, 0.0 * ones)
+    stages = (True, False)
 
     def flops(self, run: Run) -> Any:
         return generalist_flops(run.params[0], run.pretrain_tokens[0])
@@ -159,18 +84,11 @@ class Joint(Arrangement):
 
 
 class Scratch(Arrangement):
-    """K models without pretraining: Σ 6 Nₖ D′ₖ."""
+    """K models without pretraining: Σ 6 Nₖ D′ₖ. Here `tokens_per_param` is D′/N."""
 
     name = "scratch"
-
-    def coordinates(self, domains: int, two_stage: bool, bounds: Bounds) -> list[Coordinate]:
-        share = Coordinate("share", domains, -12.0, 12.0, (0.0,))
-        return [share, _tokens_per_param(domains, bounds)]
-
-    def design(self, x: dict[str, Any], flops: Any, domains: int) -> Run:
-        share = jnp.exp(x["share"])
-        params = _params(flops * share / share.sum(), x["tokens_per_param"], 1.0)
-        return Run(params, jnp.zeros(domains), params * jnp.exp(x["tokens_per_param"]))
+    own = frozenset({"params", "tokens_per_param"})
+    stages = (False, True)
 
     def flops(self, run: Run) -> Any:
         return scratch_flops(run.params, run.specialize_tokens)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,19 +14,45 @@ from scipy.optimize import minimize
 
 from bayeslaw.infer.curves import Curves
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS, Coordinate
+from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import Bounds
 from bayeslaw.plan.risk import Risk
+from bayeslaw.plan.space import Space
 
-THIN = 64  # draws that find the neighbourhood; all of them decide
+THIN = 64  # draws that know the curvature; all of them decide
+NEAR = 1e-5  # nats still to gain from the few draws, when all of them take over
+SETTLED = 1e-10  # nats still to gain, for each domain: next to nothing
+LEAST = 0.2  # of the price: the least curvature of what a domain has of its own
+LONGEST = 2.0  # a step in the log of a ratio
+FURTHEST = 12.0  # of the log of a ratio, from the optimum of the mean to that of another risk
+ITERATIONS = 60
+CROSSINGS = 5  # times that a step is cut at the edges of the box
 EDGE = 1e-6  # of the log of a ratio: nearer to its bound it is at its bound
+UNIT = 1e-5  # nats: scipy's tolerances are about numbers near 1
 GRADIENT = 1e-8  # nats for a unit of the log of a ratio; curvatures are some hundredths
-# Objectives are divided by this. scipy's projected gradient is never longer than the way to the
-# bound: its tolerance must be small against the box as well.
-UNIT = 1e-5
-STEP = 3e-6  # a last step of less than this in the log of a ratio; the next would be far less
-SETTLED = 1e-8  # nats that a round gained; the next gains a hundredth of it
-ROUNDS = 6
+RESTARTS = 8
+KINK = 1e-7  # nats gained by starting again: less is not worth it
+MEAN = Risk("mean")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every arrangement: a risk of Σ wₖ Lₖ at a budget, on these draws.
+
+    The draws are fixed, so that the answer is deterministic.
+    """
+
+    curves: Curves
+    flops: float
+    weights: np.ndarray
+    risk: Risk
+    bounds: Bounds
+    names: tuple[str, ...]
+
+    @cached_property
+    def few(self) -> Curves:
+        """Draws that stand for all of them where only curvature matters."""
+        return thinned(self.curves, THIN)
 
 
 @dataclass(frozen=True)
@@ -37,134 +62,235 @@ class Optimum:
     arrangement: str
     run: Run
     at_bound: tuple[str, ...]
-    evaluations: int
+    point: np.ndarray  # the design in its `Space`
 
 
 def optimise(
+    asked: Question,
     arrangement: str,
-    curves: Curves,
-    flops: float,
-    weights: np.ndarray,
-    risk: Risk,
-    bounds: Bounds,
-    names: tuple[str, ...],
     pins: Mapping[str, float] | None = None,
+    start: np.ndarray | None = None,
 ) -> Optimum:
-    """Minimise ρ(Σ wₖ Lₖ) over the arrangement's coordinates, by L-BFGS-B with jax gradients.
+    """The arrangement's design of least risk among those that spend the budget.
 
-    Starts are compared and followed on `THIN` draws, then all draws decide. The draws are fixed,
-    so the objective is deterministic. pins: coordinate -> log value to hold (all its elements).
+    Newton's method on the expected loss of a few draws, from the best of several starts (or from
+    `start`); then all draws decide: their gradients with the curvature of the few for the mean,
+    L-BFGS-B for any other risk. pins: coordinate -> log value to hold for every domain. Within
+    `double()`.
     """
-    two_stage = any(law.two_stage for law in curves.laws)
-    groups = ARRANGEMENTS[arrangement].coordinates(len(names), two_stage, bounds)
-    pins = pins or {}
-    groups = [
-        Coordinate(g.name, g.size, pins[g.name], pins[g.name], (pins[g.name],))
-        if g.name in pins
-        else g
-        for g in groups
-    ]
-    low = np.concatenate([np.full(g.size, g.low) for g in groups])
-    high = np.concatenate([np.full(g.size, g.high) for g in groups])
-    layout = tuple((g.name, g.size) for g in groups)
-    sizes = tuple(g.size for g in groups)
-    problem = _Problem(_objective(arrangement, layout, risk), flops, weights, low, high, sizes)
-    # Many domains average out the draws as well.
-    few = thinned(curves, int(np.clip(16 * THIN / len(names), THIN / 4, THIN)))
-    starts = [
-        np.concatenate([np.full(g.size, s) for g, s in zip(groups, point, strict=True)])
-        for point in product(*(g.starts for g in groups))
-    ]
-    x = min(starts, key=lambda x: np.nan_to_num(problem.value(few, x)[0], nan=np.inf))
-    for iterations in (60, 100):  # curvatures at the start are not those at the end
-        problem.rescale(few, x)
-        x = problem.descend(few, x, iterations)
-    if few is not curves:
-        x = problem.corrected(curves, few, x)
-    edges = [
-        f"{g.name} {side}" + (f" ({names[j]})" if g.size > 1 else "")
-        for g, first in zip(groups, np.cumsum([0, *(g.size for g in groups)]), strict=False)
-        if g.name not in pins and g.name != "share"
-        for j in range(g.size)
-        for side, bound in (("low", g.low), ("high", g.high))
-        if abs(x[first + j] - bound) < EDGE
-    ]
-    run = Run(*(np.asarray(f) for f in _design(arrangement, layout)(x, flops, len(names))[:3]))
-    return Optimum(arrangement, run, tuple(edges), problem.evaluations)
+    two_stage = any(law.two_stage for law in asked.curves.laws)
+    space = Space(
+        ARRANGEMENTS[arrangement], len(asked.names), two_stage, asked.bounds, asked.flops, pins
+    )
+    few = _Problem(space, asked.few, asked.weights, MEAN)
+    everything = _Problem(space, asked.curves, asked.weights, asked.risk)
+    starts = few.best(space.starts()) if start is None else [space.spent(start)]
+    found = min((few.newton(u, few.bends, NEAR) for u in starts), key=lambda seen: seen.value)
+    if asked.risk == MEAN:
+        enough = SETTLED * space.domains
+        u = everything.newton(found.point, lambda u: everything.slopes(u, few), enough).point
+    else:
+        u = everything.descend(found)
+    return Optimum(arrangement, space.design(u), tuple(space.edges(u, asked.names, EDGE)), u)
+
+
+class _Seen(NamedTuple):
+    """A risk around a point: what a Newton step needs. Fields have the space's shape."""
+
+    point: np.ndarray
+    value: float
+    slopes: np.ndarray  # with N giving what the ratios take from the budget
+    blocks: np.ndarray  # (domain, 3, 3)
+    cost: np.ndarray  # the gradient of the log of the cost
 
 
 class _Problem:
-    """One objective over a box, on draws of the caller's choice."""
+    """A risk over a space, on some draws."""
 
-    def __init__(self, objective: Any, flops: float, weights: Any, low: Any, high: Any, sizes: Any):
-        self.objective, self.flops, self.weights = objective, flops, weights
-        self.low, self.high, self.sizes = low, high, sizes
-        self.unit = np.ones_like(low)
-        self.evaluations = 0
+    def __init__(self, space: Space, curves: Curves, weights: np.ndarray, risk: Risk):
+        self.space, self.curves, self.risk = space, curves, risk
+        self.weights = jnp.asarray(weights)
 
-    def value(self, curves: Curves, x: np.ndarray) -> tuple[float, np.ndarray]:
-        """The risk and its gradient in x."""
-        self.evaluations += 1
-        value, gradient = self.objective(x, curves, self.flops, self.weights)
-        return float(value), np.asarray(gradient)
+    def bends(self, u: np.ndarray) -> _Seen:
+        """The expected loss, and the Hessian of it and of what it costs."""
+        space = self.space
+        value, in_logs, blocks = _bends()(self.curves, self._fields(u), self.weights)
+        slopes, cost, prices = self._priced(u, np.asarray(in_logs))
+        blocks = space.exponents.T @ np.asarray(blocks) @ space.exponents + prices
+        return _Seen(u, float(value), slopes, _tempered(blocks, prices, space.own), cost)
 
-    def rescale(self, curves: Curves, x: np.ndarray, h: float = 1e-3) -> None:
-        """Units in which curvatures are alike: 1 / √(the Hessian's diagonal).
+    def slopes(self, u: np.ndarray, few: _Problem) -> _Seen:
+        """The risk, with the curvature of the expected loss of few draws."""
+        value, in_logs = _slopes(self.risk)(self.curves, self._fields(u), self.weights)
+        blocks = few.bends(u).blocks
+        slopes, cost, _ = self._priced(u, np.asarray(in_logs))
+        return _Seen(u, float(value), slopes, blocks, cost)
 
-        v ∘ Hv with random signs v on one group of coordinates is its diagonal where domains do not
-        interact, and nearly so where they do.
+    def _fields(self, u: np.ndarray) -> np.ndarray:
+        return np.stack(self.space.design(u)[:3])
+
+    def _priced(
+        self, u: np.ndarray, in_logs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        # What the log of the budget is worth: cost goes with the square of all N together.
+        slopes = in_logs @ self.space.exponents
+        price = -slopes[:, 0].sum() / 2
+        cost, bent = self.space.shares(u)
+        return slopes + price * cost, cost, price * bent
+
+    def best(self, starts: list[np.ndarray]) -> list[np.ndarray]:
+        """The best start; and where that has next to no second stage, the best that has one."""
+        fields = np.stack([self._fields(u) for u in starts])
+        values = np.nan_to_num(np.asarray(_values()(self.curves, fields, self.weights)), nan=np.inf)
+        least = int(values.argmin())
+        split = np.array([u[0, 2] for u in starts])
+        longer = split > split.min()
+        if longer[least] or not longer.any():
+            return [starts[least]]
+        return [starts[least], starts[int(np.where(longer, values, np.inf).argmin())]]
+
+    def newton(self, u: np.ndarray, look: Callable[[np.ndarray], _Seen], enough: float) -> _Seen:
+        """Damped Newton steps, until the next one leaves less than `enough` nats to gain.
+
+        With the curvature of other draws a step leaves a part of what there was to gain: as large a
+        one as the step before. What is returned was seen before the last step, but for its point.
         """
-        rng, diagonal, first = np.random.default_rng(0), np.zeros_like(x), 0
-        for size in self.sizes:
-            v = np.zeros_like(x)
-            v[first : first + size] = rng.choice([-1.0, 1.0], size)
-            first += size
-            slope = self.value(curves, x + h * v)[1] - self.value(curves, x - h * v)[1]
-            diagonal += np.abs(v * slope) / (2 * h)
-        known = diagonal[np.isfinite(diagonal) & (diagonal > 0)]
-        typical = float(np.median(known)) if len(known) else 1.0
-        clipped = np.clip(np.nan_to_num(diagonal, nan=typical), 1e-2 * typical, 1e2 * typical)
-        self.unit = 1 / np.sqrt(clipped / typical) * np.sqrt(max(self.sizes))
-
-    def descend(
-        self,
-        curves: Curves,
-        x: np.ndarray,
-        iterations: int = 300,
-        tilt: np.ndarray | float = 0.0,
-    ) -> np.ndarray:
-        """L-BFGS-B from x on the risk plus a linear term, to a gradient of `GRADIENT`."""
-
-        def fun(y: np.ndarray) -> tuple[float, np.ndarray]:
-            value, gradient = self.value(curves, y * self.unit)
-            value += float(np.sum(tilt * (y * self.unit)))
-            return value / UNIT, (gradient + tilt) * self.unit / UNIT
-
-        box = np.stack([self.low, self.high], 1) / self.unit[:, None]
-        options = {"ftol": 1e-16, "gtol": GRADIENT / UNIT, "maxiter": iterations, "maxcor": 20}
-        found = minimize(
-            fun, x / self.unit, jac=True, method="L-BFGS-B", bounds=box, options=options
-        )
-        return np.clip(found.x * self.unit, self.low, self.high)
-
-    def corrected(self, curves: Curves, few: Curves, x: np.ndarray) -> np.ndarray:
-        """The optimum on all draws, from that on a few.
-
-        The few draws are tilted to have the gradient of all of them where that was last looked at.
-        They know the curvature, so each round costs all draws one evaluation and brings most of a
-        Newton step. Where that does not descend (a quantile has no curvature to know), L-BFGS-B.
-        """
-        best, before = x, np.inf
-        for _ in range(ROUNDS):
-            value, gradient = self.value(curves, x)
-            if value > before:
+        seen, damping, before = look(u), 0.0, 0.0
+        for _ in range(ITERATIONS):
+            trial = self.space.spent(seen.point + self._step(seen, damping))
+            gain = -np.sum(seen.slopes * (trial - seen.point)) / 2
+            left = min(1.0, gain / before) if before > 0 else 1.0
+            if 0 <= gain * left < enough and damping == 0:
+                return seen._replace(point=trial)
+            ahead = look(trial)
+            if ahead.value <= seen.value:
+                seen, before = ahead, gain
+                damping = damping / 10 if damping > 0.01 else 0.0
+            elif damping > 1e6:
                 break
-            trial = self.descend(few, x, 60, gradient - self.value(few, x)[1])
-            if before - value < SETTLED or np.abs(trial - x).max() < STEP:
-                return trial
-            best, before, x = x, value, trial
-        # Many coordinates cost much a step and are many small matters: fewer steps for them.
-        return self.descend(curves, best, max(5, 2000 // len(best)))
+            else:
+                damping = max(10 * damping, 0.1)
+        return seen
+
+    def _step(self, seen: _Seen, damping: float) -> np.ndarray:
+        """The Newton step of equal cost within the box, (domain, 3)."""
+        space, u = self.space, seen.point
+        whole = np.where(space.shared, seen.slopes.sum(0), seen.slopes)
+        pressed = (u <= space.low) & (whole >= 0) | (u >= space.high) & (whole <= 0)
+        free = (space.low < space.high) & ~pressed
+        given = np.zeros_like(u)
+        for _ in range(CROSSINGS):
+            step = self._equal_cost(seen, damping, free, given)
+            ahead = u + step
+            crossing = free & ((ahead < space.low) | (ahead > space.high))
+            if not crossing.any():
+                break
+            # What would leave the box goes as far as its edge, and the rest is solved again.
+            given = np.where(crossing, np.clip(ahead, space.low, space.high) - u, given)
+            free = free & ~crossing
+        for some in (space.own, space.shared):
+            furthest = np.abs(step[:, some]).max(1, initial=LONGEST, keepdims=True)
+            step[:, some] *= LONGEST / furthest
+        return step
+
+    def _equal_cost(
+        self, seen: _Seen, damping: float, free: np.ndarray, given: np.ndarray
+    ) -> np.ndarray:
+        """The Newton step at equal cost: domains on their own, then what they share.
+
+        free: which coordinates move; the others move by `given`.
+        """
+        own, shared = self.space.own, self.space.shared
+        _, _, slopes, blocks, cost = seen
+        slopes = slopes + (blocks @ given[:, :, None])[:, :, 0]
+        scale = np.abs(blocks).max() + 1e-300
+        # Own coordinates: (domain, q). Columns: the gradient, the shared coordinates, the cost.
+        keep = free[:, own, None]
+        rows = blocks[:, own]
+        columns = np.concatenate([slopes[:, own, None], rows[:, :, shared], cost[:, own, None]], 2)
+        columns = columns * keep
+        local = rows[:, :, own] * (keep & free[:, None, own])
+        solved = _solve(local, columns, scale, damping) * keep
+        reduced = np.tensordot(columns, solved, ((0, 1), (0, 1)))
+        # Shared coordinates, with the price of the budget put in.
+        loose = free[0, shared]
+        by = cost[:, shared].sum(0) - reduced[1:-1, -1]
+        give = max(reduced[-1, -1], 1e-8 / scale)
+        short = np.sum(cost * given) - reduced[-1, 0]
+        moved = np.zeros(len(loose))
+        if loose.any():
+            joint = blocks[:, shared][:, :, shared].sum(0) - reduced[1:-1, 1:-1]
+            joint = (joint + np.outer(by, by) / give) * np.outer(loose, loose)
+            right = reduced[1:-1, 0] - slopes[:, shared].sum(0) - by * short / give
+            moved = _solve(joint, (right * loose)[:, None], scale, damping)[:, 0] * loose
+        step = given.copy()
+        step[:, shared] += moved
+        step[:, own] -= solved @ np.concatenate([[1.0], moved, [(by @ moved + short) / give]])
+        return step
+
+    def descend(self, start: _Seen) -> np.ndarray:
+        """L-BFGS-B over the free coordinates, in units in which curvatures are alike."""
+        space, u = self.space, start.point
+        diagonal = np.einsum("kii->ki", start.blocks)
+        diagonal = np.where(space.shared, diagonal.sum(0), diagonal)
+        typical = np.median(np.abs(diagonal[:, space.present]))
+        unit = 1 / np.sqrt(np.clip(np.abs(diagonal) / typical, 1e-2, 1e2))
+        # One N for all is what the ratios leave; several divide it. What is shared moves once.
+        first = np.arange(space.domains)[:, None] == 0
+        moved = (space.low < space.high) & np.where(space.own, True, space.shared & first)
+        moved[:, 0] &= space.own[0]
+        if not moved.any():
+            return u
+
+        def point(v: np.ndarray) -> np.ndarray:
+            here = u.copy()
+            here[moved] = v * unit[moved]
+            here[:, space.shared] = here[0, space.shared]
+            return space.spent(here)
+
+        def fun(v: np.ndarray) -> tuple[float, np.ndarray]:
+            u = point(v)
+            value, in_logs = _slopes(self.risk)(self.curves, self._fields(u), self.weights)
+            slopes = self._priced(u, np.asarray(in_logs))[0]
+            slopes = np.where(space.shared, slopes.sum(0), slopes)
+            return float(value) / UNIT, (slopes * unit)[moved] / UNIT
+
+        low = np.maximum(space.low, u - FURTHEST)
+        high = np.minimum(space.high, u + FURTHEST)
+        box = np.stack([bound[moved] / unit[moved] for bound in (low, high)], 1)
+        options = {"ftol": 1e-16, "gtol": GRADIENT / UNIT, "maxcor": 20}
+        options["maxiter"] = max(20, 4000 // len(box))
+        v, value = u[moved] / unit[moved], np.inf
+        for _ in range(RESTARTS):  # at a kink what was learnt of curvature misleads
+            found = minimize(fun, v, jac=True, method="L-BFGS-B", bounds=box, options=options)
+            v, gain, value = found.x, value - found.fun * UNIT, found.fun * UNIT
+            if gain < KINK:
+                break
+        return point(v)
+
+
+def _tempered(blocks: np.ndarray, prices: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """A Hessian, with what a domain has of its own made positive.
+
+    Where D′ is too short to matter, the loss in log D′ bends down nearly as much as the price bends
+    up, and a Newton step would leap: at least a part of the price stays.
+    """
+    own = np.flatnonzero(own)
+    if not len(own):
+        return blocks
+    rows, columns = own[:, None], own
+    values, vectors = np.linalg.eigh(blocks[:, rows, columns])
+    turned = np.swapaxes(vectors, -1, -2)
+    least = LEAST * ((turned @ prices[:, rows, columns]) * turned).sum(-1)
+    blocks[:, rows, columns] = (vectors * np.maximum(np.abs(values), least)[:, None, :]) @ turned
+    return blocks
+
+
+def _solve(blocks: np.ndarray, columns: np.ndarray, scale: float, damping: float) -> np.ndarray:
+    """|H|⁻¹ b of every block: directions of negative curvature are gone down, not up."""
+    values, vectors = np.linalg.eigh(blocks)
+    values = np.maximum(np.abs(values), 1e-10 * scale) + damping * scale
+    return vectors @ ((np.swapaxes(vectors, -1, -2) @ columns) / values[..., None])
 
 
 def thinned(curves: Curves, draws: int) -> Curves:
@@ -181,24 +307,51 @@ def total(log_loss: Any, weights: Any) -> Any:
     return jnp.exp(log_loss) @ weights
 
 
-@lru_cache(maxsize=256)
-def _objective(arrangement: str, layout: tuple[tuple[str, int], ...], risk: Risk) -> Any:
-    """Compiled (value, gradient) of the risk; draws, budget and weights are arguments."""
-    design = _design(arrangement, layout)
-
-    def value(x: Any, curves: Curves, flops: Any, weights: Any) -> Any:
-        return risk(total(curves.log_loss(design(x, flops, curves.domains)), weights))
-
-    return jax.jit(jax.value_and_grad(value))
+def _moved(run: Run, by: Any) -> Run:
+    """The design with the logs of N, D and D′ moved, by (domain, 3)."""
+    n, d, split = (field * jnp.exp(by[:, j]) for j, field in enumerate(run[:3]))
+    return Run(n, d, split)
 
 
-@lru_cache(maxsize=256)
-def _design(arrangement: str, layout: tuple[tuple[str, int], ...]) -> Any:
-    def design(x: Any, flops: Any, domains: int) -> Run:
-        parts, first = {}, 0
-        for name, size in layout:
-            parts[name] = x[first : first + size]
-            first += size
-        return ARRANGEMENTS[arrangement].design(parts, flops, domains)
+def _loss(curves: Curves, fields: Any, by: Any, weights: Any) -> Any:
+    """Draws of the loss of the design with the logs of N, D and D′ moved, by (domain, 3)."""
+    return total(curves.log_loss(Run(*(fields * jnp.exp(by.T)))), weights)
 
-    return jax.jit(design, static_argnums=2)
+
+@lru_cache(maxsize=32)
+def _slopes(risk: Risk) -> Any:
+    """Compiled: the risk and its gradient in the logs of N, D and D′, (domain, 3)."""
+
+    def slopes(curves: Curves, fields: Any, weights: Any) -> Any:
+        still = jnp.zeros((curves.domains, 3))
+        return jax.value_and_grad(lambda by: risk(_loss(curves, fields, by, weights)))(still)
+
+    return jax.jit(slopes)
+
+
+@lru_cache(maxsize=1)
+def _bends() -> Any:
+    """Compiled: the expected loss, its gradient, and the blocks of its Hessian, (domain, 3, 3).
+
+    Domains do not meet in it, so one pass with a unit tangent in every domain is one column of
+    every block.
+    """
+
+    def bends(curves: Curves, fields: Any, weights: Any) -> Any:
+        value = jax.value_and_grad(lambda by: jnp.mean(_loss(curves, fields, by, weights)))
+        still = jnp.zeros((curves.domains, 3))
+        units = jnp.eye(3)[:, None, :] * jnp.ones((curves.domains, 1))
+        (first, slopes), push = jax.linearize(value, still)
+        return first, slopes, jnp.moveaxis(jax.vmap(push)(units)[1], 0, -1)
+
+    return jax.jit(bends)
+
+
+@lru_cache(maxsize=1)
+def _values() -> Any:
+    """Compiled: the expected loss of several designs."""
+
+    def value(curves: Curves, fields: Any, weights: Any) -> Any:
+        return jnp.mean(total(curves.log_loss(Run(*fields)), weights))
+
+    return jax.jit(jax.vmap(value, in_axes=(None, 0, None)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayeslaw.cost import Budget
@@ -19,8 +20,8 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.bounds import Bounds, bounds_of
-from bayeslaw.plan.optimum import Optimum, optimise, total
+from bayeslaw.plan.bounds import bounds_of
+from bayeslaw.plan.optimum import Optimum, Question, optimise, total
 from bayeslaw.plan.risk import Risk, parse_risk
 from bayeslaw.whole import whole
 
@@ -177,16 +178,9 @@ def plan(
         raise PlanError(f"prob must lie between 0 and 1, got {prob}")
     with double():
         curves = jax.device_put(fitted.curves(draws))
-        found = decide(curves, assessed, budget.flops, share, risk, bounds, fitted.domains)
-        for name, run in (designs or {}).items():
-            full = Run(*(np.broadcast_to(np.asarray(f, float), share.shape) for f in run[:3]))
-            kind = (
-                "trunk"
-                if np.ptp(full.params) == 0 and (full.specialize_tokens > 0).any()
-                else ("generalist" if (full.specialize_tokens == 0).all() else "independent")
-            )
-            own = Optimum(kind, full, (), 0)
-            found.append(_candidate(name, own, curves, share, risk))
+        asked = Question(curves, budget.flops, share, risk, bounds, fitted.domains)
+        found = decide(asked, assessed)
+        found += scored(_own(designs or {}, len(fitted.domains)), asked)
     chosen = min(found[: len(assessed)], key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     return Plan(
@@ -195,21 +189,56 @@ def plan(
     )  # fmt: skip
 
 
-def decide(
-    curves: Curves,
-    arrangements: Sequence[str],
-    flops: float,
-    weights: np.ndarray,
-    risk: Risk,
-    bounds: Bounds,
-    names: tuple[str, ...],
-) -> list[Candidate]:
-    """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
-    optima = [optimise(a, curves, flops, weights, risk, bounds, names) for a in arrangements]
-    found = [_candidate(o.arrangement, o, curves, weights, risk) for o in optima]
-    if "trunk" in arrangements:
-        found += _rules_of_thumb(curves, flops, weights, risk, bounds, names)
+def _own(designs: Mapping[str, Run], domains: int) -> dict[str, Optimum]:
+    """The caller's designs, of the arrangement that would train them."""
+    found = {}
+    for name, run in designs.items():
+        full = Run(*(np.broadcast_to(np.asarray(f, float), (domains,)) for f in run[:3]))
+        if np.ptp(full.params) or np.ptp(full.pretrain_tokens):
+            kind = "independent"
+        else:
+            kind = "trunk" if full.specialize_tokens.any() else "generalist"
+        found[name] = Optimum(kind, full, (), np.empty(0))
     return found
+
+
+def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
+    """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
+    optima = {a: optimise(asked, a) for a in arrangements}
+    if "trunk" in optima:
+        for share in SPLITS:
+            pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
+            best = optimise(asked, "trunk", pins, optima["trunk"].point)
+            optima[f"split at {share:.0%}"] = best
+    return scored(optima, asked)
+
+
+def scored(optima: Mapping[str, Optimum], asked: Question) -> list[Candidate]:
+    """Designs by name, with the draws of their losses. Within `double()`."""
+    if not optima:
+        return []
+    fields = np.stack([np.stack(o.run[:3]) for o in optima.values()])
+    answers = _scores(asked.risk)(asked.curves, fields, asked.weights)
+    losses, totals, risks = (np.asarray(a) for a in answers)
+    return [
+        Candidate(name, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound)
+        for i, (name, o) in enumerate(optima.items())
+    ]
+
+
+@lru_cache(maxsize=32)
+def _scores(risk: Risk) -> Any:
+    """Compiled: draws of the losses (design, draw, domain), of their sum, and the risks."""
+
+    def score(curves: Curves, fields: Any, weights: Any) -> Any:
+        log_loss = curves.log_loss(Run(*fields))
+        totals = total(log_loss, weights)
+        return jnp.exp(log_loss), totals, risk(totals)
+
+    def scores(curves: Curves, fields: Any, weights: Any) -> Any:
+        return jax.lax.map(lambda one: score(curves, one, weights), fields)
+
+    return jax.jit(scores)
 
 
 def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:
@@ -242,31 +271,6 @@ def _assessable(
     if not chosen:
         raise PlanError("nothing to choose from: " + "; ".join(f"{n}: {r}" for n, r in without))
     return chosen, without
-
-
-def _candidate(name: str, o: Optimum, curves: Curves, weights: np.ndarray, risk: Risk) -> Candidate:
-    log_loss = np.asarray(_evaluate()(curves, o.run))
-    totals = np.asarray(total(log_loss, weights))
-    return Candidate(
-        name, o.arrangement, o.run, np.exp(log_loss), totals, float(risk(totals)), o.at_bound
-    )
-
-
-@lru_cache(maxsize=1)
-def _evaluate() -> Any:
-    return jax.jit(lambda curves, run: curves.log_loss(run))
-
-
-def _rules_of_thumb(
-    curves: Curves, flops: float, weights: np.ndarray, risk: Risk, bounds: Bounds, names: Any
-) -> list[Candidate]:
-    """A split at a fixed share of compute, the same for all branches, at its best N."""
-    found = []
-    for share in SPLITS:
-        pins = {"split_ratio": float(np.log(share / (1 - share) / len(names)))}
-        o = optimise("trunk", curves, flops, weights, risk, bounds, names, pins)
-        found.append(_candidate(f"split at {share:.0%}", o, curves, weights, risk))
-    return found
 
 
 def _extrapolation(fitted: Ensemble, c: Candidate) -> dict[str, float]:
