@@ -30,7 +30,7 @@ CROSSINGS = 5  # times that a step is cut at the edges of the box
 EDGE = 1e-6  # of the log of a ratio: nearer to its bound it is at its bound
 UNIT = 1e-5  # nats: scipy's tolerances are about numbers near 1
 GRADIENT = 1e-8  # nats for a unit of the log of a ratio; curvatures are some hundredths
-RESTARTS = 8
+RESTARTS = 4
 KINK = 1e-7  # nats gained by starting again: less is not worth it
 MEAN = Risk("mean")
 
@@ -85,10 +85,14 @@ def optimise(
     few = _Problem(space, asked.few, asked.weights, MEAN)
     everything = _Problem(space, asked.curves, asked.weights, asked.risk)
     starts = few.best(space.starts()) if start is None else [space.spent(start)]
-    found = min((few.newton(u, few.bends, NEAR) for u in starts), key=lambda seen: seen.value)
+    near = (few.newton(few.bends(u), few.bends, NEAR) for u in starts)
+    found = min(near, key=lambda seen: seen.value)
     if asked.risk == MEAN:
+        first = everything.slopes(found.point, found.blocks)
         enough = SETTLED * space.domains
-        u = everything.newton(found.point, lambda u: everything.slopes(u, few), enough).point
+        u = everything.newton(
+            first, lambda u: everything.slopes(u, few.bends(u).blocks), enough
+        ).point
     else:
         u = everything.descend(found)
     return Optimum(arrangement, space.design(u), tuple(space.edges(u, asked.names, EDGE)), u)
@@ -119,10 +123,9 @@ class _Problem:
         blocks = space.exponents.T @ np.asarray(blocks) @ space.exponents + prices
         return _Seen(u, float(value), slopes, _tempered(blocks, prices, space.own), cost)
 
-    def slopes(self, u: np.ndarray, few: _Problem) -> _Seen:
-        """The risk, with the curvature of the expected loss of few draws."""
+    def slopes(self, u: np.ndarray, blocks: np.ndarray) -> _Seen:
+        """The risk, with the curvature `blocks` of the expected loss of fewer draws."""
         value, in_logs = _slopes(self.risk)(self.curves, self._fields(u), self.weights)
-        blocks = few.bends(u).blocks
         slopes, cost, _ = self._priced(u, np.asarray(in_logs))
         return _Seen(u, float(value), slopes, blocks, cost)
 
@@ -149,13 +152,13 @@ class _Problem:
             return [starts[least]]
         return [starts[least], starts[int(np.where(longer, values, np.inf).argmin())]]
 
-    def newton(self, u: np.ndarray, look: Callable[[np.ndarray], _Seen], enough: float) -> _Seen:
+    def newton(self, seen: _Seen, look: Callable[[np.ndarray], _Seen], enough: float) -> _Seen:
         """Damped Newton steps, until the next one leaves less than `enough` nats to gain.
 
         With the curvature of other draws a step leaves a part of what there was to gain: as large a
         one as the step before. What is returned was seen before the last step, but for its point.
         """
-        seen, damping, before = look(u), 0.0, 0.0
+        damping, before = 0.0, 0.0
         for _ in range(ITERATIONS):
             trial = self.space.spent(seen.point + self._step(seen, damping))
             gain = -np.sum(seen.slopes * (trial - seen.point)) / 2
@@ -250,10 +253,9 @@ class _Problem:
 
         def fun(v: np.ndarray) -> tuple[float, np.ndarray]:
             u = point(v)
-            value, in_logs = _slopes(self.risk)(self.curves, self._fields(u), self.weights)
-            slopes = self._priced(u, np.asarray(in_logs))[0]
-            slopes = np.where(space.shared, slopes.sum(0), slopes)
-            return float(value) / UNIT, (slopes * unit)[moved] / UNIT
+            seen = self.slopes(u, start.blocks)
+            slopes = np.where(space.shared, seen.slopes.sum(0), seen.slopes)
+            return seen.value / UNIT, (slopes * unit)[moved] / UNIT
 
         low = np.maximum(space.low, u - FURTHEST)
         high = np.minimum(space.high, u + FURTHEST)
