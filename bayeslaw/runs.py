@@ -19,7 +19,7 @@ from bayeslaw.quantity import parse_quantity
 from bayeslaw.whole import whole
 
 MAX_LINE = 1_000_000  # bytes; a longer one is not a table
-SHOWN = 20  # faults printed per file; all are counted
+SHOWN = 100  # faults printed per file; all are counted
 NATS = {"nats": 1.0, "bits": float(np.log(2.0))}
 UNITS = tuple(f"{scale}/{per}" for scale in NATS for per in ("token", "byte"))
 STATUSES = ("ok", "diverged", "failed")
@@ -101,6 +101,7 @@ class Runs:
     units: Mapping[str, str]
     sources: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    places: pd.DataFrame | None = None  # `file` and `row` that each row of the table came from
 
     @classmethod
     def from_table(
@@ -110,8 +111,7 @@ class Runs:
         """The same checks as `read_runs`, on a table in memory."""
         faults: list[Fault] = []
         checked, ignored = _checked(table.copy(), name, name, map or {}, unit, faults)
-        _raise(faults)
-        return _assembled([checked], (name,), ignored)
+        return _assembled([checked], (name,), ignored, faults)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -146,7 +146,18 @@ class Runs:
 
     def take(self, rows: Any) -> Runs:
         """These rows, by position and in this order."""
-        return replace(self, table=self.table.iloc[rows].reset_index(drop=True))
+        table = self.table.iloc[rows].reset_index(drop=True)
+        places = self.places
+        if places is not None:
+            places = places.iloc[rows].reset_index(drop=True)
+        return replace(self, table=table, places=places)
+
+    def fault(self, i: int, column: str, remedy: str) -> Fault:
+        """What is wrong with the i-th row, said of the file that it came from."""
+        file, row = ("runs", i) if self.places is None else self.places.iloc[i]
+        value = self.table[column].iloc[i]
+        value = value.item() if isinstance(value, np.generic) else value
+        return Fault(str(file), int(row) + 1, column, value, remedy)
 
     def on_branch(self) -> Runs:
         """Rows before a split, and rows of a branch on its own domain: what two-stage laws see."""
@@ -216,8 +227,7 @@ def read_runs(
         tables.append(checked)
         ignored |= set(without)
         sources.append(str(file))
-    _raise(faults)
-    return _assembled(tables, tuple(sources), tuple(sorted(ignored)))
+    return _assembled(tables, tuple(sources), tuple(sorted(ignored)), faults)
 
 
 def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
@@ -345,13 +355,14 @@ def _checked(
             done[column.name] = _text(table, column.name, column.default)
         else:
             done[column.name] = _number(table, column, status, file, row, here)
-    if not any(f.row == 0 for f in here):
-        _fill(done, table, sweep, unit, file, row, here)
-    faults += here
-    if here:
+    if any(f.row == 0 for f in here):
+        faults += here
         return pd.DataFrame(), ignored
+    _fill(done, table, sweep, unit, file, row, here)
+    faults += sorted(here, key=lambda fault: fault.row)
     frame = pd.DataFrame(done)[[*NAMES, "unit"]].assign(_file=file, _row=row)
-    return frame, ignored
+    # What is wrong already is not compared with other rows.
+    return frame[~row.isin([fault.row - 1 for fault in here])], ignored
 
 
 def _renamed(
@@ -423,7 +434,7 @@ def _number(
     if not column.required:
         values = np.where(empty, column.default, values)
     missing = np.isnan(values) & ~(empty if not column.required else False) & ~excused
-    remedies = [(missing, "not a number; fill it in, or mark the run's status diverged")]
+    remedies = [(missing, "no number; fill it in, or mark the run's status diverged")]
     if column.finite:
         remedies.append((np.isinf(values) & ~excused, "infinite; mark the run's status diverged"))
     if column.least is not None:
@@ -434,7 +445,7 @@ def _number(
         remedies.append((values > column.most, f"must be at most {column.most:g}"))
     for wrong, remedy in remedies:
         faults += [
-            Fault(file, int(row[i]) + 1, column.name, text[i] or None, remedy)
+            Fault(file, int(row[i]) + 1, column.name, text[i], remedy)
             for i in np.flatnonzero(wrong)
         ]
     return pd.Series(values)
@@ -457,6 +468,12 @@ def _fill(
               "a branch with specialize_tokens 0; leave it empty, or give the tokens")
         for i in np.flatnonzero(given & ~split)
     ]  # fmt: skip
+    untrained = (done["pretrain_tokens"] == 0) & ~split
+    faults += [
+        Fault(file, int(row[i]) + 1, "pretrain_tokens", 0.0,
+              "no tokens in either stage: no law speaks of it; leave the row out")
+        for i in np.flatnonzero(untrained)
+    ]  # fmt: skip
     done["branch"] = done["branch"].where(given, done["domain"].where(split, ""))
     done["sweep"] = done["sweep"].replace("", sweep)
     one_each = pd.Series([f"row{int(r) + 1}" for r in row], dtype=object)
@@ -475,11 +492,19 @@ def _fill(
 
 
 def _assembled(
-    tables: list[pd.DataFrame], sources: tuple[str, ...], ignored: tuple[str, ...]
+    tables: list[pd.DataFrame],
+    sources: tuple[str, ...],
+    ignored: tuple[str, ...],
+    faults: list[Fault],
 ) -> Runs:
-    """One table of all files: keys unique, one unit per domain, kept rows only."""
-    table = pd.concat(tables, ignore_index=True)
-    faults: list[Fault] = []
+    """One table of all files: keys unique, one unit per domain, kept rows only.
+
+    Raises `RunsError` with these faults and those that only show when files are put together.
+    """
+    sound = [t for t in tables if len(t)]
+    if not sound:
+        refuse(faults)
+    table = pd.concat(sound, ignore_index=True)
     for i in np.flatnonzero(table.duplicated(KEY, keep="first")):
         r = table.iloc[i]
         key = ", ".join(f"{k} {r[k]:g}" if isinstance(r[k], float) else f"{k} {r[k]}" for k in KEY)
@@ -490,18 +515,20 @@ def _assembled(
         if len(found) > 1:
             remedy = f"two units within domain '{domain}'; convert one, or rename it"
             faults.append(Fault(sources[0], 0, "unit", ", ".join(found), remedy))
-    _raise(faults)
+    refuse(faults)
     ok = table["status"] == "ok"
     counts = {"read": len(table), "kept": int(ok.sum())} | {
         s: int((table["status"] == s).sum()) for s in STATUSES[1:]
     }
     kept = table.loc[ok, list(NAMES)].reset_index(drop=True)
+    places = table.loc[ok, ["_file", "_row"]].reset_index(drop=True)
     if not len(kept):
         raise RunsError(
             f"{', '.join(sources)}: no rows left, all {len(table)} are diverged or failed"
         )
     _schema().validate(kept)
-    return Runs(kept, counts, {str(d): u[0] for d, u in units.items()}, sources, ignored)
+    said = {str(d): u[0] for d, u in units.items()}
+    return Runs(kept, counts, said, sources, ignored, places)
 
 
 @lru_cache(maxsize=1)
@@ -522,7 +549,8 @@ def _schema() -> Any:
     return pa.DataFrameSchema({c.name: column(c) for c in COLUMNS}, strict=True, unique=KEY)
 
 
-def _raise(faults: list[Fault]) -> None:
+def refuse(faults: Sequence[Fault]) -> None:
+    """Raise one `RunsError` with all of them, file by file. Nothing happens when there are none."""
     if not faults:
         return
     files: dict[str, list[Fault]] = {}

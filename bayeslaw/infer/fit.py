@@ -24,7 +24,6 @@ from bayeslaw.infer.model import (
     Rows,
     Spec,
     anchor_of,
-    check_inputs,
     non_centred,
     rows_of,
 )
@@ -34,8 +33,8 @@ from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.sample import Draws, Settings, compiled, modes, prepare, sample
 from bayeslaw.infer.tree import point_tree, tree_of
-from bayeslaw.laws import Law, default_laws, find_law
-from bayeslaw.runs import Runs
+from bayeslaw.laws import Law, Run, default_laws, find_law
+from bayeslaw.runs import Fault, Runs, refuse
 
 Method = Literal["nuts", "laplace", "huber"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
@@ -62,7 +61,8 @@ def fit(
     seed: same seed, same result.
 
     A law that fails the gate is kept with weight 0 and named; `Ensemble.passed` tells whether any
-    passed. Raises `FitError` when no law can be fitted to these rows at all.
+    passed. Raises `RunsError` with every row that a law cannot speak about, and `FitError` when
+    there is nothing to fit.
     """
     if method not in METHODS:
         raise FitError(f"method '{method}' is not one of {', '.join(METHODS)}")
@@ -76,10 +76,9 @@ def fit(
         )
     chosen = [find_law(law) for law in laws] if laws else list(default_laws(runs.two_stage))
     members = []
-    for law in chosen:
+    for law, rows in zip(chosen, usable(runs, chosen), strict=True):
         if progress:
             progress(law.name)
-        rows = usable(runs, law)
         with double():
             members.append(_fit_one(rows, law, method, seed, likelihood, fixed or {}, settings))
     weighted = [replace(m, weight=1.0 if m.passed else 0.0) for m in members]
@@ -102,28 +101,57 @@ def point_fit(
     `fixed`: parameter -> value to hold it at. Raises `FitError` as `fit` does.
     """
     law = find_law(law)
-    rows_used = usable(runs, law)
+    (used,) = usable(runs, [law])
     with double():
-        spec, rows, _, _ = _posed(rows_used, law, "student", fixed or {})
+        spec, rows, _, _ = _posed(used, law, "student", fixed or {})
         return minimise(spec, rows, seed, starts, rho, scale, on)
 
 
-def usable(runs: Runs, law: Law) -> Runs:
-    """The rows that a law is fitted to. Raises `FitError` when it cannot be fitted to them.
+def usable(runs: Runs, laws: Sequence[Law]) -> list[Runs]:
+    """The rows that each law is fitted to.
 
     Two-stage laws take rows on their own branch or before the split, of the domains that have a
-    branch; what is left out is counted in `counts`.
+    branch; what is left out is counted in `counts`. Raises `FitError` when nothing is left, and
+    `RunsError` with every row that one of the laws cannot speak about.
     """
-    rows = runs.on_branch()
-    if law.two_stage:
-        t = rows.table
-        split = set(t.loc[t["specialize_tokens"] > 0, "domain"])
-        if split:
-            rows = rows.select(t["domain"].isin(split).to_numpy())
-    if not len(rows):
-        raise FitError("no rows left to fit: every row is off its branch, or kept out by status")
-    check_inputs(law, rows)
-    return rows
+    found = []
+    for law in laws:
+        rows = runs.on_branch()
+        if law.two_stage:
+            t = rows.table
+            split = set(t.loc[t["specialize_tokens"] > 0, "domain"])
+            if split:
+                rows = rows.select(t["domain"].isin(split).to_numpy())
+        if not len(rows):
+            raise FitError("no rows to fit: every row is off its branch, or kept out by its status")
+        found.append(rows)
+    refuse(_misfits(laws, found))
+    return found
+
+
+def _misfits(laws: Sequence[Law], runs: Sequence[Runs]) -> list[Fault]:
+    """What a law's rows have that it cannot speak about; laws that agree in it are named once."""
+    beyond: dict[Fault, list[str]] = {}
+    for law, rows in zip(laws, runs, strict=True):
+        for column in Run._fields:
+            values = rows.table[column].to_numpy(float)
+            places = []
+            if column in law.inputs and column not in law.may_be_zero:
+                places = [rows.fault(int(i), column, "") for i in np.flatnonzero(values == 0)]
+            if column not in law.inputs and not column.startswith("unique") and values.any():
+                places = [Fault(", ".join(rows.sources), 0, column, None, "")]
+            for place in places:
+                beyond.setdefault(place, []).append(law.name)
+    remedy = "choose another --law, or leave the row out"
+    return [
+        replace(
+            place,
+            remedy=f"not finite there: {', '.join(names)}; {remedy}"
+            if place.row
+            else f"more than 0 in some rows, and not an input of {', '.join(names)}; {remedy}",
+        )
+        for place, names in beyond.items()
+    ]
 
 
 def ranges_of(runs: Runs) -> dict[str, tuple[float, float]]:

@@ -19,7 +19,6 @@ from numpyro.distributions import biject_to
 from numpyro.handlers import mask, seed, substitute, trace
 from numpyro.infer.util import potential_energy
 
-from bayeslaw.errors import FitError
 from bayeslaw.laws import Anchor, Law, Param, Run
 from bayeslaw.runs import Runs
 
@@ -389,27 +388,3 @@ def _inverse_cdf(fn: dist.Distribution) -> Callable[[Any], Any] | None:
 def _some(site: dict[str, Any]) -> Any:
     """Some value for every site: it is for names and shapes only, and nothing is drawn."""
     return np.full(site["fn"].shape(), 0.5) if site["type"] == "sample" else None
-
-
-def check_inputs(law: Law, runs: Runs) -> None:
-    """Raise `FitError` when the law cannot speak about these rows, naming rows and remedy."""
-    faults = []
-    for column in Run._fields:
-        values = runs.table[column].to_numpy(float)
-        if column in law.inputs and column not in law.may_be_zero and (values == 0).any():
-            rows = np.flatnonzero(values == 0)
-            faults.append(
-                f"{len(rows)} rows have {column} = 0, where {law.name} is not finite "
-                f"(first: run_id {runs.table['run_id'].iloc[rows[0]]})"
-            )
-        stage = column in ("params", "pretrain_tokens", "specialize_tokens")
-        if stage and column not in law.inputs and (values > 0).any():
-            faults.append(
-                f"{int((values > 0).sum())} rows have {column} > 0, which {law.name} does not know"
-            )
-    if faults:
-        raise FitError(
-            f"law '{law.name}' cannot be fitted to these runs: "
-            + "; ".join(faults)
-            + ". Choose another --law, or leave those rows out"
-        )
