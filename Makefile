@@ -53,6 +53,7 @@ test-fast: .venv/dev.stamp
 bench: .venv/dev.stamp
 	$(BIN)/python bench/fit.py
 	$(BIN)/python bench/plan.py
+	$(BIN)/python bench/runs.py
 
 sweep: .venv/dev.stamp
 	$(BIN)/bayeslaw sweep runs/quickstart/sweep.toml

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayeslaw import Ensemble, FitError, Run, Runs, fit, forecast, read_posterior
+from bayeslaw import Ensemble, FitError, Run, Runs, RunsError, fit, forecast, read_posterior
 from bayeslaw.infer.fit import Settings
 from tests.conftest import chinchilla_loss, simulated, two_stage
 from tests.fitted import single
@@ -141,12 +141,16 @@ def test_plain_arviz_opens_the_file(tmp_path):
         ({"method": "vi"}, "nuts, laplace, huber"),
         ({"likelihood": "cauchy"}, "student, normal"),
         ({"laws": ["additive"], "fixed": {"b_speed": 1.0}}, "has no parameter b_speed"),
-        ({"laws": ["chinchilla"]}, "specialize_tokens > 0, which chinchilla does not know"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_with_the_remedy(arguments, says):
     with pytest.raises(FitError, match=says):
         fit(Runs.from_table(two_stage()), **arguments)
+
+
+def test_a_law_without_the_second_stage_is_refused_rows_that_have_one():
+    with pytest.raises(RunsError, match=r"specialize_tokens.*not an input of chinchilla; choose"):
+        fit(Runs.from_table(two_stage()), laws=["chinchilla"])
 
 
 def test_several_sweeps_in_one_call_are_refused():
