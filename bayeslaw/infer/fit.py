@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from threading import Thread
 from typing import Any, Literal
 
 import jax
@@ -202,8 +203,9 @@ def _fit_one(
 
     rows = jax.device_put(rows)
     if method == "nuts":
+        # An import of half a second, while XLA loads, compiles and looks for modes.
+        Thread(target=array_stats, daemon=True).start()
         prepare(spec, rows, settings)
-        array_stats()  # its import goes on while XLA compiles
     found = modes(spec, rows, seed, settings)
     if not found:
         raise FitError(

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jax.flatten_util import ravel_pytree
 from numpyro.distributions import biject_to
 from numpyro.handlers import mask, seed, substitute, trace
 from numpyro.infer.util import potential_energy
@@ -297,6 +296,7 @@ class Density:
     unravel: Callable[..., dict[str, Any]]  # z, centring -> site -> unconstrained value
     ravel: Callable[..., Any]  # its inverse
     transforms: dict[str, Any]
+    fingerprint: Callable[[], str]  # differs between densities that differ in more than their rows
 
 
 @lru_cache(maxsize=64)
@@ -309,22 +309,22 @@ def density(spec: Spec) -> Density:
     sites = trace(substitute(parameters, substitute_fn=_some)).get_trace(spec, non_centred(spec))
     latent = {n: s for n, s in sites.items() if s["type"] == "sample"}
     transforms = {n: biject_to(s["fn"].support) for n, s in latent.items()}
-    zeros = {
-        n: np.zeros(transforms[n].inverse_shape(np.shape(s["value"]))) for n, s in latent.items()
+    shapes = {
+        n: transforms[n].inverse_shape(np.shape(s["value"])) for n, s in sorted(latent.items())
     }
-    flat, plain_unravel = ravel_pytree(zeros)
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
 
     def unravel(z: Any, centring: Mapping[str, Any]) -> dict[str, Any]:
-        return bend(spec, plain_unravel(z), centring, -1.0)
+        parts = zip(shapes.items(), jnp.split(z, ends[:-1]), strict=True)
+        return bend(spec, {n: part.reshape(shape) for (n, shape), part in parts}, centring, -1.0)
 
     def ravel(values: dict[str, Any], centring: Mapping[str, Any]) -> jax.Array:
         straight = bend(spec, values, centring, 1.0)
         return jnp.concatenate([jnp.ravel(straight[n]) for n in sorted(straight)])
 
+    @jax.jit  # traced once, whoever differentiates it
     def potential(z: Any, rows: Rows, centring: Mapping[str, Any]) -> jax.Array:
         return potential_energy(with_rows, (rows, centring), {}, unravel(z, centring))
-
-    potential = jax.jit(potential)  # traced once, whoever differentiates it
 
     def describe(z: Any, rows: Rows, centring: Mapping[str, Any]) -> Described:
         constrained = {n: transforms[n](u) for n, u in unravel(z, centring).items()}
@@ -355,9 +355,19 @@ def density(spec: Spec) -> Density:
         drawn = {n: _drawn(fn, noise[n]) for n, fn in priors.items()}
         return ravel({n: t.inv(drawn[n]) for n, t in transforms.items()}, centring)
 
+    def fingerprint() -> str:
+        # The density itself, in the compiler's words, and what its coordinates are called.
+        one = np.ones((spec.domains, 1))
+        at = Anchor(1.0, 1.0, 1.0, one[:, 0])
+        lineage = np.zeros((spec.domains, 1, spec.lineages))
+        rows = Rows(Run(*[one] * len(Run._fields)), lineage, one, None, one > 0, at)
+        words = potential.lower(np.zeros(ends[-1]), rows, non_centred(spec)).as_text()
+        return f"{shapes} {words}"
+
     return Density(
-        len(flat), potential, describe, prior_noise, from_prior, unravel, ravel, transforms
-    )
+        int(ends[-1]), potential, describe, prior_noise, from_prior, unravel, ravel, transforms,
+        fingerprint,
+    )  # fmt: skip
 
 
 def _noise(fn: dist.Distribution, rng: np.random.Generator, count: int) -> np.ndarray:

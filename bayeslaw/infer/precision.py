@@ -23,9 +23,9 @@ _CACHE = {
 }
 
 
-def cache_folder() -> Path:
-    """Where compiled programs are kept: `$BAYESLAW_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("BAYESLAW_CACHE") or user_cache_dir("bayeslaw")) / "xla"
+def cache_folder(name: str) -> Path:
+    """Where what was compiled is kept: in `$BAYESLAW_CACHE`, or in the user's cache folder."""
+    return Path(os.environ.get("BAYESLAW_CACHE") or user_cache_dir("bayeslaw")) / name
 
 
 @contextmanager
@@ -39,7 +39,10 @@ def double() -> Iterator[None]:
     ours = not before["jax_compilation_cache_dir"]
     try:
         if ours:
-            for name, value in {**_CACHE, "jax_compilation_cache_dir": str(cache_folder())}.items():
+            for name, value in {
+                **_CACHE,
+                "jax_compilation_cache_dir": str(cache_folder("xla")),
+            }.items():
                 jax.config.update(name, value)
         with _enable_x64(True):
             yield

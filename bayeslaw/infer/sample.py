@@ -19,10 +19,10 @@ from numpyro.infer import MCMC, NUTS
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
-from bayeslaw.infer.ahead import Ahead, jit
 from bayeslaw.infer.diagnose import Diagnostics, diagnose
 from bayeslaw.infer.model import Rows, Spec, density, non_centred, pooled_shapes, recentre
 from bayeslaw.infer.modes import Mode, find_modes
+from bayeslaw.infer.program import Program, argument
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Settings:
     nuts_draws: int = 1000
 
 
+@argument
 class Whitening(NamedTuple):
     """z = shift + scale @ u"""
 
@@ -78,14 +79,15 @@ class Draws:
 class Programs(NamedTuple):
     """The compiled programs of one spec; array shapes pick the variant."""
 
-    from_prior: Any  # noise, centring -> z (start, dim), drawn from the prior
-    gradients: Any  # z (start, dim), rows, centring -> potential, gradient
-    potential: Any  # z (point, dim), rows, centring -> (point,)
-    begin: Ahead  # keys, u, potential, gradient in u, step size -> state of every chain
-    block: Ahead  # state, whitening, rows, centring -> state, Trace of `length` iterations
-    describe: Any  # z (point, dim), rows, centring -> Described, batched
+    from_prior: Program  # noise, centring -> z (start, dim), drawn from the prior
+    gradients: Program  # z (start, dim), rows, centring -> potential, gradient
+    potential: Program  # z (point, dim), rows, centring -> (point,)
+    begin: Program  # keys, u, potential, gradient in u, step size -> state of every chain
+    block: Program  # state, whitening, rows, centring -> state, Trace of `length` iterations
+    describe: Program  # z (point, dim), rows, centring -> Described, batched
 
 
+@argument
 class Trace(NamedTuple):
     u: Any
     energy: Any
@@ -131,14 +133,16 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
         return state, Trace(*[jnp.swapaxes(field, 0, 1) for field in trace])
 
     over_points = (0, None, None)
-    return Programs(
-        jit(jax.vmap(d.from_prior, (0, None))),
-        jit(jax.vmap(jax.value_and_grad(d.potential), over_points)),
-        jit(jax.vmap(d.potential, over_points)),
-        Ahead(jax.vmap(begin, (0, 0, 0, 0, None))),
-        Ahead(block),
-        jit(jax.vmap(d.describe, over_points)),
-    )
+    functions = {
+        "from_prior": jax.vmap(d.from_prior, (0, None)),
+        "gradients": jax.vmap(jax.value_and_grad(d.potential), over_points),
+        "potential": jax.vmap(d.potential, over_points),
+        "begin": jax.vmap(begin, (0, 0, 0, 0, None)),
+        "block": block,
+        "describe": jax.vmap(d.describe, over_points),
+    }
+    about = f"{length} {warmup} {d.fingerprint()}"
+    return Programs(**{name: Program(fn, f"{name} {about}") for name, fn in functions.items()})
 
 
 def compiled(spec: Spec, settings: Settings) -> Programs:
@@ -149,15 +153,15 @@ def prepare(spec: Spec, rows: Rows, settings: Settings) -> None:
     """Begin to compile the sampler, while the modes are sought."""
     p, centring = compiled(spec, settings), non_centred(spec)
     u = np.zeros((_chains(spec, settings), density(spec).size))
-    begin = (_keys(0, len(u)), u, u[:, 0], u, 0.5)
+    begin = (_keys(np.random.default_rng(0), len(u)), u, u[:, 0], u, 0.5)
     p.begin.prepare(*begin)
     whitening = Whitening(u[0], np.eye(u.shape[1]))
     p.block.prepare(p.begin.shapes(*begin), whitening, rows, centring)
 
 
-def _keys(seed: int, count: int) -> Any:
+def _keys(rng: np.random.Generator, count: int) -> Any:
     # This generator compiles and runs faster than jax's default.
-    return random.split(random.key(seed, impl="rbg"), count)
+    return random.wrap_key_data(rng.integers(2**32, size=(count, 4), dtype=np.uint32), impl="rbg")
 
 
 def _chains(spec: Spec, settings: Settings) -> int:
@@ -223,7 +227,7 @@ def _run(spec, args, z, blocks, most, step, caution, found, rng, settings) -> tu
     u = _to_white(z, whitening)
     potential, gradient = _at(p, z, args, settings)
     gradient = gradient @ np.asarray(whitening.scale)
-    state = p.begin(_keys(int(rng.integers(2**31)), len(z)), u, potential, gradient, step)
+    state = p.begin(_keys(rng, len(z)), u, potential, gradient, step)
     for _ in range(settings.warmup):
         state, _ = p.block(state, *args)
     # Chains of one posterior share a step size: alone, each has only its own warm-up.
