@@ -3,7 +3,7 @@
 The yardstick is the same model written straightforwardly: E + A/N^α + B/D^β with weak priors on
 its published parameters, NumPyro's NUTS at its defaults, 4 chains of 1000 + 1000 one after another.
 Warm is a second fit in one process. Cold is a new process with imports and an empty compilation
-cache, second cold the same with the cache filled.
+cache, second cold the same with the cache filled: medians of several pairs.
 
     python bench/fit.py [RUNS.csv]      without a file: 240 simulated rows
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve()
 PUBLIC = HERE.parents[2] / "shared" / "data" / "chinchilla.csv"
-REPEATS = 5
+REPEATS = 5  # warm fits
+PAIRS = 5  # of a first and a second cold process
 
 
 def simulate(path: Path, rows: int = 240) -> None:
@@ -127,9 +129,13 @@ def main() -> None:
         else:
             file = folder / "runs.csv"
             simulate(file)
-        first = child("ours", file, folder / "cache")
-        second = child("ours", file, folder / "cache")
+        pairs = [
+            [child("ours", file, folder / f"cache{i}") for _ in range(2)] for i in range(PAIRS)
+        ]
         plain = child("straightforward", file, folder / "none")
+    first, second = (
+        {name: statistics.median(p[i][name] for p in pairs) for name in pairs[0][i]} for i in (0, 1)
+    )
     ratio = (second["ess"] / second["warm"]) / (plain["ess"] / plain["warm"])
     print(f"{'':32}{'straightforward':>16}{'bayeslaw':>12}{'ratio':>10}{'promised':>12}")
     for label, a, b, shown, promise in (
