@@ -164,8 +164,9 @@ def plan(
     flops: a ceiling on training compute, spent in full. weights: domain -> weight; a domain that is
     not named has 1, so that {"code": 2} counts code twice; they are scaled to sum to 1. risk:
     `mean`, `quantile:q`, `cvar:a`, on draws of kind `mean`. arrangements: those to choose from
-    (default: every assessable one). stretch: how far the ratios D/N and D′/D may leave the sweep's
-    range, as a factor. designs: name -> a design of the caller's, scored beside the plan.
+    (default: every assessable one); the others stand beside the plan all the same. stretch: how far
+    the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
+    the caller's, scored beside the plan.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
@@ -173,7 +174,7 @@ def plan(
     budget, risk = Budget.of(flops), parse_risk(risk)
     share = _weights(fitted, weights)
     bounds = bounds_of(fitted, stretch)
-    assessed, without = _assessable(fitted, arrangements)
+    assessed, allowed, without = _assessable(fitted, arrangements)
     if not 0 < prob < 1:
         raise PlanError(f"prob must lie between 0 and 1, got {prob}")
     with double():
@@ -181,7 +182,7 @@ def plan(
         asked = Question(curves, budget.flops, share, risk, bounds, fitted.domains)
         found = decide(asked, assessed)
         found += scored(_own(designs or {}, len(fitted.domains)), asked)
-    chosen = min(found[: len(assessed)], key=lambda c: c.risk)
+    chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     return Plan(
         chosen, others, fitted.domains, share, budget.flops, risk, "mean", prob, without,
@@ -261,16 +262,18 @@ def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarra
 
 def _assessable(
     fitted: Ensemble, arrangements: Sequence[str] | None
-) -> tuple[list[str], tuple[tuple[str, str], ...]]:
+) -> tuple[list[str], list[str], tuple[tuple[str, str], ...]]:
+    """The arrangements that can be assessed, those of them to choose from, and why not the rest."""
     unknown = [a for a in arrangements or () if a not in ARRANGEMENTS]
     if unknown:
         raise PlanError(f"arrangement {', '.join(unknown)} is not one of {', '.join(ARRANGEMENTS)}")
     reasons = {name: a.unassessable(fitted) for name, a in ARRANGEMENTS.items()}
-    chosen = [n for n in ARRANGEMENTS if not reasons[n] and n in (arrangements or ARRANGEMENTS)]
+    assessed = [n for n, reason in reasons.items() if not reason]
+    allowed = [n for n in assessed if n in (arrangements or ARRANGEMENTS)]
     without = tuple((n, r) for n, r in reasons.items() if r)
-    if not chosen:
+    if not allowed:
         raise PlanError("nothing to choose from: " + "; ".join(f"{n}: {r}" for n, r in without))
-    return chosen, without
+    return assessed, allowed, without
 
 
 def _extrapolation(fitted: Ensemble, c: Candidate) -> dict[str, float]:

@@ -48,7 +48,19 @@ def test_models_of_their_own_have_their_own_sizes():
     own = plan(FITTED, 1e20, arrangements=["independent"]).to_json()
     for key in ("params", "pretrain_tokens", "specialize_tokens"):
         assert set(own[key]) == set(FITTED.domains)
-    assert own["p_split_beats_generalist"] is None
+
+
+def test_what_may_not_be_chosen_still_stands_beside_the_plan(said):
+    free = plan(FITTED, 1e20)
+    for name in ("trunk", "independent", "generalist"):
+        held = plan(FITTED, 1e20, arrangements=[name])
+        assert held.chosen.name == name
+        assert {c.name for c in (held.chosen, *held.others)} == {
+            c.name for c in (free.chosen, *free.others)
+        }
+        assert held.p_split_beats_generalist == free.p_split_beats_generalist
+        assert held.regret(held.chosen) >= free.regret(free.chosen)
+        assert held.p_best <= free.p_best or held.chosen.name == free.chosen.name
 
 
 def test_the_baselines_are_the_other_arrangements_and_the_rules_of_thumb(said):
