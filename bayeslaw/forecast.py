@@ -49,12 +49,17 @@ class ForecastRow:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Rows in the order of the designs; a design without a domain has a row for each."""
+    """Rows in the order of the designs; a design without a domain has a row for each.
+
+    passed: whether any law passed the gate; else the rows are those of a fit that failed it.
+    """
 
     rows: tuple[ForecastRow, ...]
+    passed: bool
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "rows": [row.to_json() for row in self.rows]}
+        rows = [row.to_json() for row in self.rows]
+        return {"schema": SCHEMA, "passed": self.passed, "rows": rows}
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(row) for row in self.rows])
@@ -88,7 +93,7 @@ def forecast(
     tail = (1 - prob) / 2
     mean, sd = losses.mean(0), losses.std(0)
     lo, hi = np.quantile(losses, [tail, 1 - tail], axis=0)
-    beyond = extrapolation(fitted, run)
+    beyond = np.max(list(fitted.beyond(run).values()), axis=0)
     rows = [
         ForecastRow(
             params=float(run.params[i]),
@@ -106,7 +111,7 @@ def forecast(
         for i, domains in enumerate(asked)
         for k in domains
     ]
-    return Forecast(tuple(rows))
+    return Forecast(tuple(rows), fitted.passed)
 
 
 def read_designs(path: str | Path) -> pd.DataFrame:
@@ -127,24 +132,6 @@ def _quantity(cell: Any) -> Any:
         return parse_quantity(cell) if cell.strip() else None
     except ValueError:
         return cell
-
-
-def extrapolation(fitted: Ensemble, run: Run) -> np.ndarray:
-    """By which factor each design leaves the sweep, at worst over its inputs and its compute."""
-    values = {
-        "params": run.params,
-        "pretrain_tokens": run.pretrain_tokens,
-        "specialize_tokens": run.specialize_tokens,
-        "flops": 6 * run.params * (run.pretrain_tokens + run.specialize_tokens),
-    }
-    beyond = np.ones(np.shape(run.params))
-    for name, value in values.items():
-        lo, hi = fitted.ranges.get(name, (0.0, np.inf))
-        value = np.asarray(value, float)
-        above = value / hi if hi > 0 else np.ones_like(value)
-        below = np.divide(lo, value, out=np.ones_like(value), where=value > 0)
-        beyond = np.maximum(beyond, np.maximum(above, below))
-    return beyond
 
 
 def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[int]]]:

@@ -74,7 +74,7 @@ def test_rows_answer_the_designs_in_their_order():
 
 def test_the_file_has_the_keys_that_are_promised():
     said = forecast(FITTED, ONE).to_json()
-    assert set(said) - {"passed"} == {"schema", "rows"}
+    assert set(said) == {"schema", "passed", "rows"}
     assert said["schema"] == 1
     promised = {
         "params", "pretrain_tokens", "specialize_tokens", "domain", "kind", "prob", "mean", "sd",
@@ -152,7 +152,8 @@ def test_a_second_stage_is_unknown_to_a_fit_of_one():
 def test_a_fit_that_failed_the_gate_is_used_only_when_accepted():
     with pytest.raises(FitError, match="accept=True"):
         forecast(failed(FITTED), ONE)
-    assert forecast(failed(FITTED), ONE, accept=True).rows
+    assert forecast(failed(FITTED), ONE, accept=True).to_json()["passed"] is False
+    assert forecast(FITTED, ONE).to_json()["passed"] is True
 
 
 def test_designs_are_read_from_a_file_and_a_bad_one_is_refused(tmp_path):

@@ -124,6 +124,26 @@ class Ensemble:
             parts.append(noise)
         return np.concatenate(parts)
 
+    def beyond(self, run: Run) -> dict[str, np.ndarray]:
+        """By which factor designs leave the sweep, for N, D, D′ and 6 N (D + D′); 1 inside it.
+
+        Fields of `run` and of the answer have one shape. What the sweep never had is left out.
+        """
+        n, d, split = (np.asarray(field, float) for field in run[:3])
+        values = {
+            "params": n,
+            "pretrain_tokens": d,
+            "specialize_tokens": split,
+            "compute": 6 * n * (d + split),
+        }
+        factors = {}
+        for name, value in values.items():
+            low, high = self.ranges.get("flops" if name == "compute" else name, (0.0, 0.0))
+            if high > 0:
+                below = np.divide(low, value, out=np.ones_like(value), where=value > 0)
+                factors[name] = np.maximum(1.0, np.maximum(value / high, below))
+        return factors
+
     def save(self, path: str | Path) -> Path:
         """Write netCDF, atomically. The top level is the highest-weight member, so that plain
         ArviZ opens the file; all members lie under /laws/<name>."""

@@ -52,7 +52,8 @@ class Plan:
     """The answer. `to_json` is its file; every field is described there by its name.
 
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
-    thumb, and the caller's designs, at the same budget.
+    thumb, and the caller's designs, at the same budget. passed: whether any law passed the gate;
+    else this is the plan of a fit that failed it.
     """
 
     chosen: Candidate
@@ -65,6 +66,7 @@ class Plan:
     prob: float
     not_assessable: tuple[tuple[str, str], ...]
     extrapolation: Mapping[str, float]
+    passed: bool
 
     def _best(self) -> np.ndarray:
         """Every draw's least loss among the candidates."""
@@ -93,6 +95,7 @@ class Plan:
         c = self.chosen
         return {
             "schema": SCHEMA,
+            "passed": self.passed,
             **self._sizes(c),
             "flops": c.flops,
             "risk": str(self.risk),
@@ -184,9 +187,10 @@ def plan(
         found += scored(_own(designs or {}, len(fitted.domains)), asked)
     chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
+    beyond = {name: float(factor.max()) for name, factor in fitted.beyond(chosen.run).items()}
     return Plan(
-        chosen, others, fitted.domains, share, budget.flops, risk, "mean", prob, without,
-        _extrapolation(fitted, chosen),
+        chosen, others, fitted.domains, share, budget.flops, risk, "mean", prob, without, beyond,
+        fitted.passed,
     )  # fmt: skip
 
 
@@ -274,18 +278,3 @@ def _assessable(
     if not allowed:
         raise PlanError("nothing to choose from: " + "; ".join(f"{n}: {r}" for n, r in without))
     return assessed, allowed, without
-
-
-def _extrapolation(fitted: Ensemble, c: Candidate) -> dict[str, float]:
-    """By which factor the plan's largest model leaves the sweep's range; 1 inside it."""
-    n, d, split = (np.asarray(f, float) for f in c.run[:3])
-    values = {"params": n, "pretrain_tokens": d, "specialize_tokens": split,
-              "flops": 6 * n * (d + split)}  # fmt: skip
-    out = {}
-    for name, value in values.items():
-        low, high = fitted.ranges.get(name, (0.0, 0.0))
-        if high > 0:
-            above = value / high
-            below = np.where(value > 0, low / np.where(value > 0, value, 1.0), 1.0)
-            out["compute" if name == "flops" else name] = float(max(1.0, above.max(), below.max()))
-    return out

@@ -16,9 +16,9 @@ from tests.plan import drawn
 
 FITTED = drawn.ensemble("additive", 3)
 KEYS = {
-    "schema", "arrangement", "params", "pretrain_tokens", "specialize_tokens", "flops", "risk",
-    "kind", "prob", "loss", "domains", "p_best", "p_split_beats_generalist", "regret", "at_bound",
-    "extrapolation", "not_assessable", "baselines",
+    "schema", "passed", "arrangement", "params", "pretrain_tokens", "specialize_tokens", "flops",
+    "risk", "kind", "prob", "loss", "domains", "p_best", "p_split_beats_generalist", "regret",
+    "at_bound", "extrapolation", "not_assessable", "baselines",
 }  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def said():
 
 
 def test_the_file_has_the_keys_that_are_promised(said):
-    assert set(said) - {"weights", "passed"} == KEYS
+    assert set(said) - {"weights"} == KEYS
     assert said["schema"] == 1
     assert (said["risk"], said["kind"], said["prob"]) == ("cvar:0.1", "mean", 0.9)
     assert set(said["specialize_tokens"]) == set(said["domains"]) == set(FITTED.domains)
@@ -227,7 +227,8 @@ def test_what_cannot_be_planned_is_refused_with_the_remedy(wrong, said):
 def test_a_fit_that_failed_the_gate_is_used_only_when_accepted():
     with pytest.raises(FitError, match="accept=True"):
         plan(failed(FITTED), 1e20)
-    assert plan(failed(FITTED), 1e20, accept=True).to_json()["p_best"] >= 0
+    assert plan(failed(FITTED), 1e20, accept=True).to_json()["passed"] is False
+    assert plan(FITTED, 1e20).to_json()["passed"] is True
 
 
 # --- the file
