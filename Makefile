@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Two processes; the tests of one file stay together and share what they fit.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 OUT ?= demo
 
 .PHONY: demo test test-fast lint types bench sweep docs clean help
@@ -45,10 +47,10 @@ types: .venv/dev.stamp
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 test-fast: .venv/dev.stamp
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/fit.py

@@ -37,6 +37,7 @@ def some_points(spec, count=20, seed=0):
 
 
 @pytest.mark.parametrize("law", ["additive", "transfer"])
+@pytest.mark.slow
 def test_another_centring_is_the_same_posterior(law):
     with double():
         spec, rows = posed(law, two_stage())

@@ -137,6 +137,7 @@ def test_densities_that_differ_have_different_fingerprints(other):
         assert density(other).fingerprint() != plain
 
 
+@pytest.mark.slow
 def test_a_fit_from_kept_programs_has_the_same_draws(folder, monkeypatch):
     runs = Runs.from_table(simulated(40))
     draws = []

@@ -52,12 +52,14 @@ def midtraining(shared_data) -> Runs:
     return runs
 
 
+@pytest.mark.slow
 def test_least_squares_on_the_loss_gives_the_midtraining_exponents(midtraining):
     best = point_fit(midtraining, "additive", rho="linear", on="loss", fixed={"s_branch": 1e-9})
     found = [float(best.theta[n][0]) for n in ("a_size", "b_data", "c_branch")]
     assert found == pytest.approx([0.348, 0.256, 0.137], abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_posterior_with_unidentified_directions_passes_the_gate(midtraining):
     fitted = fit(midtraining, ["additive"]).members[0]
     assert fitted.diagnostics.failures == ()

@@ -35,6 +35,7 @@ def test_same_seed_same_draws():
     assert not one.equals(other)
 
 
+@pytest.mark.slow
 def test_short_chains_agree_with_long_nuts():
     runs = Runs.from_table(simulated(60))
     mean, sd = summary(single())
@@ -92,6 +93,7 @@ def test_two_stage_truth_is_covered():
         assert row.lo < truth < row.hi, row
 
 
+@pytest.mark.slow
 def test_draws_that_did_not_converge_are_refused():
     fitted = fit(Runs.from_table(simulated(20)), ["chinchilla"], settings=HASTY)
     assert not fitted.passed
@@ -109,6 +111,7 @@ def test_a_fit_leaves_jax_as_it_was():
     assert jax.numpy.ones(1).dtype == np.float32
 
 
+@pytest.mark.slow
 def test_saved_and_read_it_answers_the_same(tmp_path):
     fitted = fit(Runs.from_table(two_stage()), ["additive", "transfer"], method="huber")
     for whole in (fitted, single()):
