@@ -175,7 +175,7 @@ def _over_domains(name: str, q: Param, domains: int, centring: Mapping[str, Any]
     """One value per domain, by the parameter's rule; pooled in unconstrained space."""
     if q.across == "shared" or domains == 1:
         value = numpyro.sample(name, q.prior)
-        return jnp.broadcast_to(value, (domains, *jnp.shape(value)))
+        return value[None] if domains == 1 else jnp.broadcast_to(value, (domains, *value.shape))
     if q.across == "free":
         return numpyro.sample(name, q.prior.expand([domains, *q.prior.batch_shape]).to_event())
     to_support = biject_to(q.prior.support)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from bayeslaw.errors import FitError
-from bayeslaw.laws.additive import Additive
 from bayeslaw.laws.base import Anchor, Law, Param, Run, SumLaw, exponent, power
-from bayeslaw.laws.chinchilla import Chinchilla
-from bayeslaw.laws.coupled import Coupled
-from bayeslaw.laws.repeated import Repeated
-from bayeslaw.laws.transfer import Transfer
 
 __all__ = [
     "LAWS",
@@ -27,15 +25,56 @@ __all__ = [
     "power",
 ]
 
-LAWS: dict[str, Law] = {
-    "chinchilla": Chinchilla(),
-    "coupled": Coupled(Chinchilla(), name="coupled"),
-    "additive": Additive(),
-    "transfer": Transfer(),
-    "coupled(additive)": Coupled(Additive()),
-    "coupled(transfer)": Coupled(Transfer()),
-}
-WRAPPERS = {"coupled": Coupled, "repeated": Repeated}
+# Name -> class, in the file of that name.
+_CLASSES = {"chinchilla": "Chinchilla", "additive": "Additive", "transfer": "Transfer"}
+WRAPPERS = {"coupled": "Coupled", "repeated": "Repeated"}
+
+
+class Catalogue(Mapping[str, Law]):
+    """Name -> law. A law is made, and its file loaded, when it is first asked for."""
+
+    def __init__(self, names: Mapping[str, str]):
+        self._names = names
+        self._made: dict[str, Law] = {}
+
+    def __getitem__(self, name: str) -> Law:
+        if name not in self._made:
+            self._made[name] = _made(self._names[name], name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+# What it is called -> how it is put together.
+LAWS = Catalogue(
+    {
+        "chinchilla": "chinchilla",
+        "coupled": "coupled(chinchilla)",
+        "additive": "additive",
+        "transfer": "transfer",
+        "coupled(additive)": "coupled(additive)",
+        "coupled(transfer)": "coupled(transfer)",
+    }
+)
+
+
+def _made(expression: str, name: str = "") -> Law:
+    """The law that `expression` puts together from `_CLASSES` and `WRAPPERS`."""
+    outer, _, rest = expression.partition("(")
+    if not rest:
+        return _class(outer, _CLASSES[outer])()
+    inner, _, option = rest[:-1].partition(", of=")
+    named = {"name": name} if name else {}
+    of = {"of": option} if option else {}
+    return _class(outer, WRAPPERS[outer])(find_law(inner), **named, **of)
+
+
+def _class(file: str, name: str) -> Any:
+    return getattr(import_module(f"bayeslaw.laws.{file}"), name)
 
 
 def default_laws(two_stage: bool) -> tuple[Law, ...]:
@@ -58,12 +97,9 @@ def find_law(name: str | Law) -> Law:
         return LAWS[name]
     if ".py:" in name:
         return _from_file(*name.rsplit(":", 1))
-    outer, _, rest = name.partition("(")
-    if outer in WRAPPERS and rest.endswith(")"):
-        inner, _, option = rest[:-1].partition(", of=")
+    if name.partition("(")[0] in WRAPPERS and name.endswith(")"):
         try:
-            law = find_law(inner)
-            return WRAPPERS[outer](law, **({"of": option} if option else {}))
+            return _made(name)
         except (TypeError, KeyError) as error:
             raise FitError(f"cannot make the law '{name}': {error}") from error
     for entry in entry_points(group="bayeslaw.laws", name=name):
