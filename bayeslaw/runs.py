@@ -7,7 +7,7 @@ import glob
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -526,14 +526,16 @@ def _assembled(
         raise RunsError(
             f"{', '.join(sources)}: no rows left, all {len(table)} are diverged or failed"
         )
-    _schema().validate(kept)
     said = {str(d): u[0] for d, u in units.items()}
     return Runs(kept, counts, said, sources, ignored, places)
 
 
-@lru_cache(maxsize=1)
-def _schema() -> Any:
-    """The promise that every `Runs.table` keeps, as a pandera schema derived from `COLUMNS`."""
+def schema() -> Any:
+    """The promise that every `Runs.table` keeps, as a pandera schema derived from `COLUMNS`.
+
+    The reader names every fault in the words of the file, so a table that it made needs no second
+    look: the schema is for tests, and for tables that were made elsewhere. Pandera loads with it.
+    """
     import pandera.pandas as pa
 
     def column(c: Column) -> Any:

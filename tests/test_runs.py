@@ -10,12 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayeslaw import Runs, read_runs
+from bayeslaw import Runs
+from bayeslaw import read_runs as read
 from bayeslaw.errors import RunsError
 from bayeslaw.infer.fit import fit
-from bayeslaw.runs import COLUMNS, NAMES
+from bayeslaw.runs import COLUMNS, NAMES, schema
 
 HEAD = "run_id,params,pretrain_tokens,loss,domain\n"
+SCHEMA = schema()
+
+
+def read_runs(*paths, **how):
+    """The reader, whose every table in this file is held to the schema."""
+    runs = read(*paths, **how)
+    SCHEMA.validate(runs.table)
+    return runs
 
 
 @pytest.fixture
