@@ -159,12 +159,15 @@ def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[in
             for i in np.flatnonzero(bad)
         ]
         table[column] = values
-    zero_ok = all("pretrain_tokens" in m.law.may_be_zero for m in fitted.members if m.weight > 0)
-    if "pretrain_tokens" in table and not zero_ok:
-        faults += [
-            f"design {i + 1}: pretrain_tokens is 0, where not every law of this fit is finite"
-            for i in np.flatnonzero(table["pretrain_tokens"] == 0)
-        ]
+    laws = [m.law for m in fitted.members if m.weight > 0]
+    for column in ("pretrain_tokens", "specialize_tokens"):
+        if column in table and any(
+            column in w.inputs and column not in w.may_be_zero for w in laws
+        ):
+            faults += [
+                f"design {i + 1}: {column} is 0, where not every law of this fit is finite"
+                for i in np.flatnonzero(table[column] == 0)
+            ]
     if not fitted.two_stage:
         faults += [
             f"design {i + 1}: specialize_tokens > 0, but the fit is of a single stage"
@@ -186,10 +189,16 @@ def _asked(fitted: Ensemble, i: int, row: Mapping[Any, Any], faults: list[str]) 
         return "" if value is None or value != value else str(value)
 
     domain, branch = text("domain"), text("branch")
-    if domain and branch and domain != branch and row.get("specialize_tokens", 0) > 0:
+    elsewhere = fitted.members[0].law.rows == "other branches"
+    if (
+        domain
+        and branch
+        and row.get("specialize_tokens", 0) > 0
+        and (domain == branch) == elsewhere
+    ):
         faults.append(
             f"design {i + 1}: branch '{branch}' measured on '{domain}'; these laws speak of a "
-            "branch on its own domain only"
+            f"branch on {'other domains' if elsewhere else 'its own domain'} only"
         )
         return []
     name = domain or branch

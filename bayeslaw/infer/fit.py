@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from bayeslaw.errors import FitError
+from bayeslaw.infer.allowed import allowed, spoken_of
 from bayeslaw.infer.diagnose import (
     MAX_KHAT,
     Diagnostics,
@@ -25,6 +26,7 @@ from bayeslaw.infer.model import (
     Rows,
     Spec,
     anchor_of,
+    inputs_of,
     non_centred,
     rows_of,
 )
@@ -34,7 +36,7 @@ from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.sample import Draws, Settings, compiled, modes, prepare, sample
 from bayeslaw.infer.tree import point_tree, tree_of
-from bayeslaw.laws import Law, Run, default_laws, find_law
+from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Fault, Runs, refuse
 
 Method = Literal["nuts", "laplace", "huber"]
@@ -58,7 +60,8 @@ def fit(
     method: `nuts` (exact, behind the gate), `laplace` (a preview in a fraction of the time, with
         its Pareto k-hat), `huber` (the usual point fit: no uncertainty of parameters).
     likelihood: of log loss, `student` (ν = 4) or `normal`.
-    fixed: parameter -> value to hold it at, in every domain.
+    fixed: parameter -> value to hold it at, in every domain; of some laws also by the published
+        names (E, A, B, alpha, beta).
     seed: same seed, same result.
 
     A law that fails the gate is kept with weight 0 and named; `Ensemble.passed` tells whether any
@@ -75,7 +78,13 @@ def fit(
             f"{len(sweeps)} sweeps in one table ({', '.join(map(str, sweeps))}): their recipes may "
             "differ by more than a law knows. Fit one at a time"
         )
-    chosen = [find_law(law) for law in laws] if laws else list(default_laws(runs.two_stage))
+    chosen = [find_law(law) for law in laws] if laws else allowed(runs)
+    if len({law.rows for law in chosen}) > 1:
+        raise FitError(
+            "these laws speak of different rows (a branch on its own domain, or on others): fit "
+            + " and ".join(law.name for law in chosen)
+            + " apart"
+        )
     members = []
     for law, rows in zip(chosen, usable(runs, chosen), strict=True):
         if progress:
@@ -111,35 +120,32 @@ def point_fit(
 def usable(runs: Runs, laws: Sequence[Law]) -> list[Runs]:
     """The rows that each law is fitted to.
 
-    Two-stage laws take rows on their own branch or before the split, of the domains that have a
-    branch; what is left out is counted in `counts`. Raises `FitError` when nothing is left, and
-    `RunsError` with every row that one of the laws cannot speak about.
+    Most two-stage laws take rows on their own branch or before the split, of the domains that have
+    a branch; what is left out is counted in `counts`. A law of other branches takes those, and the
+    rows before the split. Raises `FitError` when nothing is left, and `RunsError` with every row
+    that one of the laws cannot speak about.
     """
     found = []
     for law in laws:
-        rows = runs.on_branch()
-        if law.two_stage:
-            t = rows.table
-            split = set(t.loc[t["specialize_tokens"] > 0, "domain"])
-            if split:
-                rows = rows.select(t["domain"].isin(split).to_numpy())
+        rows = spoken_of(runs, law)
         if not len(rows):
-            raise FitError("no rows to fit: every row is off its branch, or kept out by its status")
+            raise FitError(
+                f"no rows to fit '{law.name}' to: it speaks of rows on their {law.rows}"
+            )
         found.append(rows)
     refuse(_misfits(laws, found))
     return found
 
 
-def _misfits(laws: Sequence[Law], runs: Sequence[Runs]) -> list[Fault]:
+def _misfits(def _misfits(laws: Sequence[Law], runs: Sequence[Runs]) -> list[Fault]:
     """What a law's rows have that it cannot speak about; laws that agree in it are named once."""
     beyond: dict[Fault, list[str]] = {}
     for law, rows in zip(laws, runs, strict=True):
-        for column in Run._fields:
-            values = rows.table[column].to_numpy(float)
+        for column, values in inputs_of(rows.table)._asdict().items():
             places = []
             if column in law.inputs and column not in law.may_be_zero:
                 places = [rows.fault(int(i), column, "") for i in np.flatnonzero(values == 0)]
-            if column not in law.inputs and not column.startswith("unique") and values.any():
+            if column == "specialize_tokens" and column not in law.inputs and values.any():
                 places = [Fault(", ".join(rows.sources), 0, column, None, "")]
             for place in places:
                 beyond.setdefault(place, []).append(law.name)
@@ -195,7 +201,7 @@ def _fit_one(
             "fitted": len(runs),
             "lineages_with_effect": len(lineages),
         },
-        "fixed": dict(fixed),
+        "fixed": dict(spec.fixed),
     }
     if method == "huber":
         point = minimise(spec, rows, seed)
@@ -223,15 +229,21 @@ def _posed(
     runs: Runs, law: Law, likelihood: Likelihood, fixed: Mapping[str, float]
 ) -> tuple[Spec, Rows, tuple[str, ...], np.ndarray]:
     """The model and its arrays; the lineages with an effect; which run each kept cell is."""
-    unknown = sorted(set(fixed) - set(law.parameters))
+    anchor = anchor_of(runs)
+    values = law.from_published(anchor, fixed)
+    unknown = sorted(set(values) - set(law.parameters))
     if unknown:
         raise FitError(
             f"law '{law.name}' has no parameter {', '.join(unknown)} to hold fixed; "
             f"it has {', '.join(law.parameters)}"
         )
-    rows, lineages, cells = rows_of(runs, anchor_of(runs))
-    held = tuple(sorted(fixed.items()))
-    return Spec(law, likelihood, len(runs.domains), len(lineages), held), rows, lineages, cells
+    rows, lineages, cells = rows_of(runs, anchor)
+    hashable = tuple((n, _nested(np.asarray(v).tolist())) for n, v in sorted(values.items()))
+    return Spec(law, likelihood, len(runs.domains), len(lineages), hashable), rows, lineages, cells
+
+
+def _nested(value: Any) -> Any:
+    return tuple(map(_nested, value)) if isinstance(value, list) else value
 
 
 def _laplace(spec, rows, found: tuple[Mode, ...], seed: int, settings: Settings) -> Draws:

@@ -61,7 +61,14 @@ class Spec:
     likelihood: Likelihood
     domains: int
     lineages: int
-    fixed: tuple[tuple[str, float], ...] = ()
+    fixed: tuple[tuple[str, Any], ...] = ()  # name -> number, or nested tuples (see `held`)
+
+
+def inputs_of(table: Any) -> Run:
+    """The inputs of a law, from a table of runs. Where no replay was noted there was none."""
+    return Run(
+        *[table[c].fillna(Run._field_defaults.get(c, np.nan)).to_numpy(float) for c in Run._fields]
+    )
 
 
 def anchor_of(runs: Runs) -> Anchor:
@@ -99,7 +106,7 @@ def rows_of(runs: Runs, anchor: Anchor) -> tuple[Rows, tuple[str, ...], np.ndarr
     kept = np.array([np.arange(width) < len(m) for m in members])
     loss, se = t["loss"].to_numpy(float), np.nan_to_num(t["loss_se"].to_numpy(float))
     rows = Rows(
-        Run(*[t[column].to_numpy(float)[cells] for column in Run._fields]),
+        Run(*[field[cells] for field in inputs_of(t)]),
         (lineage[cells][..., None] == np.arange(len(shared))).astype(float),
         np.log(loss)[cells],
         (se / loss)[cells] if se.any() else None,
@@ -142,7 +149,7 @@ def parameters(spec: Spec, centring: Mapping[str, Any]) -> tuple[dict[str, Any],
     """The sites: the law's parameters (domain, …), σ (domain,), the lineages' effects or None."""
     fixed = dict(spec.fixed)
     theta = {
-        name: jnp.full(spec.domains, fixed[name])
+        name: jnp.asarray(held(fixed[name], q, spec.domains))
         if name in fixed
         else _over_domains(name, q, spec.domains, centring)
         for name, q in spec.law.parameters.items()
@@ -152,6 +159,13 @@ def parameters(spec: Spec, centring: Mapping[str, Any]) -> tuple[dict[str, Any],
         return theta, sigma, None
     sd = numpyro.sample("lineage_spread", LINEAGE_SD.prior)
     return theta, sigma, _around("lineage", jnp.zeros(()), sd, (spec.lineages,), centring)
+
+
+def held(value: Any, q: Param, domains: int) -> np.ndarray:
+    """A fixed value of a parameter as (domain, …): given once for all domains, or for each."""
+    array = np.asarray(value, float)
+    every = (domains, *_shape(q))
+    return np.broadcast_to(array if array.ndim == len(every) else array[None], every)
 
 
 def noise(likelihood: Likelihood, loc: Any, scale: Any) -> dist.Distribution:

@@ -14,7 +14,7 @@ from jax import random
 from numpyro.distributions import biject_to
 from scipy.optimize import least_squares
 
-from bayeslaw.infer.model import Rows, Spec, predict
+from bayeslaw.infer.model import Rows, Spec, held, predict
 
 HUBER_DELTA = 1e-3
 On = Literal["log_loss", "loss"]
@@ -98,6 +98,8 @@ def _functions(spec: Spec, on: On) -> tuple[Any, Any, Any, Any]:
         for n, q in free.items()
     }
 
+    constant = {n: held(v, spec.law.parameters[n], spec.domains) for n, v in fixed.items()}
+
     def unpack(z: Any) -> dict[str, Any]:
         theta, at = {}, 0
         for n in free:
@@ -105,7 +107,7 @@ def _functions(spec: Spec, on: On) -> tuple[Any, Any, Any, Any]:
             value = to_support[n](z[at : at + count].reshape(copies[n], *shape[n]))
             theta[n] = jnp.broadcast_to(value, (spec.domains, *value.shape[1:]))
             at += count
-        return {**theta, **{n: jnp.full(spec.domains, v) for n, v in fixed.items()}}
+        return {**theta, **constant}
 
     def residuals(z: Any, rows: Rows) -> Any:
         log_loss = predict(spec.law, rows.run, rows.at, unpack(z))

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.infer.diagnose import Diagnostics
-from bayeslaw.infer.model import LINEAGE_SD, SIGMA, STUDENT_DF, Likelihood
+from bayeslaw.infer.model import LINEAGE_SD, SIGMA, STUDENT_DF, Likelihood, held
 from bayeslaw.laws import Anchor, Law, find_law
 
 SCHEMA = 1
@@ -41,7 +41,7 @@ class Posterior:
     diagnostics: Diagnostics
     tree: xr.DataTree
     weight: float = 1.0
-    fixed: Mapping[str, float] | None = None
+    fixed: Mapping[str, Any] | None = None  # parameter -> the value it was held at
 
     @property
     def passed(self) -> bool:
@@ -67,7 +67,8 @@ class Posterior:
         posterior = self.tree["posterior"]
         if self.fixed and name in self.fixed:
             draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-            return np.full((draws, len(self.domains)), self.fixed[name])
+            every = held(self.fixed[name], self.law.parameters[name], len(self.domains))
+            return np.repeat(every[None], draws, axis=0)
         array = posterior[name]
         values = np.asarray(array).reshape(-1, *array.shape[2:])
         if "domain" not in array.dims:

@@ -14,19 +14,32 @@ from bayeslaw.laws.base import Anchor, Law, Param, Run, SumLaw, exponent, power
 
 __all__ = [
     "LAWS",
+    "MAPS",
     "Anchor",
     "Law",
     "Param",
     "Run",
     "SumLaw",
-    "default_laws",
     "exponent",
     "find_law",
     "power",
 ]
 
 # Name -> class, in the file of that name.
-_CLASSES = {"chinchilla": "Chinchilla", "additive": "Additive", "transfer": "Transfer"}
+_CLASSES = {
+    "chinchilla": "Chinchilla",
+    "farseer": "Farseer",
+    "bounded": "Bounded",
+    "additive": "Additive",
+    "transfer": "Transfer",
+    "gap": "Gap",
+    "interaction": "Interaction",
+    "multiplicative": "Multiplicative",
+    "discount": "Discount",
+    "mixture": "Mixture",
+    "forgetting": "Forgetting",
+    "replay": "Replay",
+}
 WRAPPERS = {"coupled": "Coupled", "repeated": "Repeated"}
 
 
@@ -54,12 +67,28 @@ LAWS = Catalogue(
     {
         "chinchilla": "chinchilla",
         "coupled": "coupled(chinchilla)",
+        "farseer": "farseer",
+        "bounded": "bounded",
+        "repeated": "repeated(chinchilla, of=pretrain_tokens+params)",
         "additive": "additive",
         "transfer": "transfer",
+        "gap": "gap",
+        "interaction": "interaction",
+        "multiplicative": "multiplicative",
+        "discount": "discount",
+        "mixture": "mixture",
         "coupled(additive)": "coupled(additive)",
         "coupled(transfer)": "coupled(transfer)",
+        "coupled(gap)": "coupled(gap)",
+        "coupled(interaction)": "coupled(interaction)",
+        "coupled(discount)": "coupled(discount)",
+        "coupled(mixture)": "coupled(mixture)",
+        "forgetting": "forgetting",
+        "replay": "replay",
     }
 )
+# Maps from a loss to something else: no law of the loss, and never fitted to one.
+MAPS = ("accuracy",)
 
 
 def _made(expression: str, name: str = "") -> Law:
@@ -75,11 +104,6 @@ def _made(expression: str, name: str = "") -> Law:
 
 def _class(file: str, name: str) -> Any:
     return getattr(import_module(f"bayeslaw.laws.{file}"), name)
-
-
-def default_laws(two_stage: bool) -> tuple[Law, ...]:
-    """What `fit` takes when no law is named: all laws of the table's kind."""
-    return tuple(law for law in LAWS.values() if law.two_stage == two_stage)
 
 
 def find_law(name: str | Law) -> Law:

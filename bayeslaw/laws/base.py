@@ -20,13 +20,14 @@ import numpy as np
 import numpyro.distributions as dist
 
 Across = Literal["shared", "pooled", "free"]
+Rows = Literal["own branch", "other branches"]
 
 
 class Run(NamedTuple):
     """The inputs of a law: one model's size and tokens, or arrays of them.
 
-    Units: `params` in weights, everything else in tokens. Field names are the column names of a
-    table of runs.
+    Units: `params` in weights, `replay` a share in 0..1, everything else in tokens. Field names are
+    the column names of a table of runs.
     """
 
     params: Any
@@ -34,6 +35,7 @@ class Run(NamedTuple):
     specialize_tokens: Any = 0.0
     unique_tokens: Any = math.inf
     unique_specialize_tokens: Any = math.inf
+    replay: Any = 0.0
 
 
 class Anchor(NamedTuple):
@@ -86,9 +88,13 @@ class Law(abc.ABC):
     A subclass declares `name`, `inputs`, `may_be_zero`, its `Param`s as class attributes, and
     `log_loss`. Names used in the body must be declared, and declared names used: a class that
     breaks this raises `TypeError` when it is defined.
+
+    rows: which rows of a branch the law speaks of: those measured on its `own branch`, or on
+        `other branches`. Rows before the split belong to both.
     """
 
     name: str
+    rows: Rows = "own branch"
     inputs: tuple[str, ...]
     may_be_zero: tuple[str, ...] = ()
     formula: str = ""
@@ -123,9 +129,21 @@ class Law(abc.ABC):
         """The draw in the published parametrisation (E, A, B, …); empty where there is none."""
         return {}
 
+    def from_published(self, at: Anchor, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values by the names of the parameters, from those and, where the law knows how, by those
+        of `published`. Inputs of `at` are floats; its loss has shape (domain,)."""
+        return dict(values)
+
     def closed_form(self, flops: float, at: Anchor, p: Any) -> Run | None:
         """The compute-optimal run at 6 N D = `flops`, where it is known exactly."""
         return None
+
+    def optimal_params(self, tokens: Any, at: Anchor, p: Any, power: Any = 1.0) -> Any:
+        """The compute-optimal size for `tokens` tokens, of a law that knows it. Pure jax.
+
+        power: what a wrapper raises the terms of size and data to before it adds them.
+        """
+        raise TypeError(f"the optimal size under '{self.name}' is not known")
 
     @property
     def slopes(self) -> dict[str, int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from bayeslaw.laws.base import Anchor, Param, Run, SumLaw, exponent
 
@@ -40,6 +42,26 @@ class Chinchilla(SumLaw):
             "alpha": p.a_size,
             "beta": p.b_data,
         }
+
+    def from_published(self, at: Anchor, values: Mapping[str, Any]) -> dict[str, Any]:
+        """E, A and B (all three, with α and β) become the level and the shares."""
+        theta = dict(values)
+        for ours, theirs in (("a_size", "alpha"), ("b_data", "beta")):
+            if theirs in theta:
+                theta[ours] = theta.pop(theirs)
+        if {"E", "A", "B", "a_size", "b_data"} <= set(theta):
+            size = theta.pop("A") * at.params ** -theta["a_size"]
+            data = theta.pop("B") * at.pretrain_tokens ** -theta["b_data"]
+            parts = np.array([theta.pop("E"), size, data])
+            theta["level"] = parts.sum() / np.asarray(at.loss)
+            theta["shares"] = parts / parts.sum()
+        return theta
+
+    def optimal_params(self, tokens: Any, at: Anchor, p: Any, power: Any = 1.0) -> Any:
+        """Where a per cent of N is worth a per cent of D: αA N^-α = βB D^-β (each to `power`)."""
+        balance = jnp.log(p.a_size * p.shares[1] / (p.b_data * p.shares[2])) / power
+        log_n = (balance + p.b_data * jnp.log(tokens / at.pretrain_tokens)) / p.a_size
+        return at.params * jnp.exp(log_n)
 
     def closed_form(self, flops: float, at: Anchor, p: Any) -> Run:
         """N* = G (C/6)^(β/(α+β)), D* = C / (6 N*), G = (αA / βB)^(1/(α+β))."""

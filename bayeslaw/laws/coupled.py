@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from bayeslaw.laws.base import Anchor, Param, Run, SumLaw
+from bayeslaw.laws.base import Anchor, Param, Rows, Run, SumLaw
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class Coupled(SumLaw):
         return self.law.may_be_zero
 
     @property
+    def rows(self) -> Rows:  # type: ignore[override]
+        return self.law.rows
+
+    @property
     def formula(self) -> str:  # type: ignore[override]
         return f"{self.law.formula}, size and data joined as [size^p + data^p]^(1/p)"
 
@@ -66,6 +70,9 @@ class Coupled(SumLaw):
         both = jnp.logaddexp(s, d)
         joint = jnp.log(p.level) + jnp.log(at.loss) + total + both / p.p_couple
         return {**apart, "size": joint + s - both, "data": joint + d - both}
+
+    def optimal_params(self, tokens: Any, at: Anchor, p: Any, power: Any = 1.0) -> Any:
+        return self.law.optimal_params(tokens, at, p, power * p.p_couple)
 
     def published(self, at: Anchor, p: Any) -> dict[str, Any]:
         size, data = (self.law.term_names.index(n) for n in ("size", "data"))
