@@ -14,10 +14,7 @@ def spoken_of(runs: Runs, law: Law) -> Runs:
     """The rows that a law is fitted to; there may be none."""
     t = runs.table
     split, own = t["specialize_tokens"] > 0, t["branch"] == t["domain"]
-    if law.rows == "own branch":
-        kept = ~split | own
-    else:
-        kept = ~split | ~own
+    kept = ~split | own if law.rows == "own branch" else ~split | ~own
     if law.two_stage:
         # A domain without a branch says nothing about the second stage.
         kept &= t["domain"].isin(set(t.loc[split & kept, "domain"])) | (not (split & kept).any())

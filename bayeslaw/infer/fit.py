@@ -12,15 +12,9 @@ import numpy as np
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
-from bayeslaw.infer.diagnose import (
-    MAX_KHAT,
-    Diagnostics,
-    agreement,
-    array_stats,
-    mode_failures,
-    pareto_k,
-)
+from bayeslaw.infer.diagnose import Diagnostics, array_stats
 from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.infer.laplace import laplace
 from bayeslaw.infer.model import (
     Likelihood,
     Rows,
@@ -41,7 +35,6 @@ from bayeslaw.runs import Fault, Runs, refuse
 
 Method = Literal["nuts", "laplace", "huber"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
-DF = 10.0  # of the preview's draws
 
 
 def fit(
@@ -129,15 +122,13 @@ def usable(runs: Runs, laws: Sequence[Law]) -> list[Runs]:
     for law in laws:
         rows = spoken_of(runs, law)
         if not len(rows):
-            raise FitError(
-                f"no rows to fit '{law.name}' to: it speaks of rows on their {law.rows}"
-            )
+            raise FitError(f"no rows to fit '{law.name}' to: it speaks of rows on their {law.rows}")
         found.append(rows)
     refuse(_misfits(laws, found))
     return found
 
 
-def _misfits(def _misfits(laws: Sequence[Law], runs: Sequence[Runs]) -> list[Fault]:
+def _misfits(laws: Sequence[Law], runs: Sequence[Runs]) -> list[Fault]:
     """What a law's rows have that it cannot speak about; laws that agree in it are named once."""
     beyond: dict[Fault, list[str]] = {}
     for law, rows in zip(laws, runs, strict=True):
@@ -218,7 +209,7 @@ def _fit_one(
             f"law '{law.name}': no start found a mode; the density is not finite on these runs"
         )
     if method == "laplace":
-        draws = _laplace(spec, rows, found, seed, settings)
+        draws = laplace(spec, rows, found, seed, settings)
     else:
         draws = sample(spec, rows, found, seed, settings)
     tree = tree_of(spec, rows, draws, runs.take(cells), lineages, seed, settings)
@@ -244,31 +235,6 @@ def _posed(
 
 def _nested(value: Any) -> Any:
     return tuple(map(_nested, value)) if isinstance(value, list) else value
-
-
-def _laplace(spec, rows, found: tuple[Mode, ...], seed: int, settings: Settings) -> Draws:
-    """Draws of the Laplace approximation, importance-resampled by PSIS weights.
-
-    The draws have a Student's tails: a posterior's are mostly longer than its Gaussian's.
-    """
-    mode, centring, rng = found[0], non_centred(spec), np.random.default_rng(seed)
-    count = settings.chains * settings.draws * settings.block
-    dim = len(mode.z)
-    u = rng.standard_normal((count, dim)) / np.sqrt(rng.chisquare(DF, (count, 1)) / DF)
-    z = mode.z + u @ mode.scale.T
-    log_proposal = -0.5 * (DF + dim) * np.log1p((u**2).sum(-1) / DF)
-    potential = np.asarray(compiled(spec, settings).potential(z, rows, centring))
-    log_ratio = np.where(np.isfinite(potential), -potential - log_proposal, -np.inf)
-    log_weights, k = pareto_k(np.maximum(log_ratio, log_ratio.max() - 700))
-    weights = np.exp(log_weights - log_weights.max())
-    weights /= weights.sum()
-    z = z[rng.choice(count, count, p=weights)].reshape(4, count // 4, -1)
-    zero = np.zeros(z.shape[:2])
-    # These draws are independent: R-hat and BFMI say nothing, the weights say all.
-    nan, ess = float("nan"), float(1 / (weights**2).sum())
-    failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())
-    d = Diagnostics(nan, ess, ess, 0, nan, k, 0, *agreement(found), failures)
-    return Draws(z, zero, zero, zero, zero + 1, centring, d, "laplace")
 
 
 def _point_posterior(point: PointFit, runs: Runs, spec: Spec, about: dict[str, Any]) -> Posterior:

@@ -71,8 +71,11 @@ def inputs_of(table: Any) -> Run:
     )
 
 
-def anchor_of(runs: Runs) -> Anchor:
-    """Geometric means of the rows' positive inputs; the median loss of each domain."""
+def anchor_of(runs: Runs, domains: tuple[str, ...] = ()) -> Anchor:
+    """Geometric means of the rows' positive inputs; the median loss of each domain.
+
+    domains: those to anchor, if not the runs' own; one without rows gets the median of all.
+    """
     t = runs.table
 
     def center(column: str) -> float:
@@ -80,12 +83,12 @@ def anchor_of(runs: Runs) -> Anchor:
         values = values[(values > 0) & np.isfinite(values)]
         return float(np.exp(np.log(values).mean())) if len(values) else 1.0
 
-    loss = t.groupby("domain")["loss"].median()
+    loss, overall = t.groupby("domain")["loss"].median(), t["loss"].median()
     return Anchor(
         center("params"),
         center("pretrain_tokens"),
         center("specialize_tokens"),
-        np.array([loss[d] for d in runs.domains]),
+        np.array([loss.get(d, overall) for d in domains or runs.domains]),
     )
 
 

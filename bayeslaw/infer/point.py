@@ -17,6 +17,7 @@ from scipy.optimize import least_squares
 from bayeslaw.infer.model import Rows, Spec, held, predict
 
 HUBER_DELTA = 1e-3
+BOOTSTRAP_STEPS = 60
 On = Literal["log_loss", "loss"]
 # A function of squared, scaled residuals z -> (ρ, ρ′, ρ″), as scipy's least_squares takes it.
 Rho = str | Callable[[np.ndarray], np.ndarray]
@@ -31,6 +32,7 @@ class PointFit:
     objectives: tuple[float, ...]  # of every start, ascending
     sigma: np.ndarray  # (domain,) sd of the residuals of log loss, from their median magnitude
     residuals: np.ndarray  # (row,)
+    z: np.ndarray  # the same as a flat vector on the real line
 
     @property
     def agree(self) -> int:
@@ -83,7 +85,57 @@ def minimise(
     sigma = np.array(
         [np.median(np.abs(r[k])) / 0.6745 for r, k in zip(log_residuals, kept, strict=True)]
     )
-    return PointFit(theta, objective, tuple(f[0] for f in fits), sigma, fun(z))
+    return PointFit(theta, objective, tuple(f[0] for f in fits), sigma, fun(z), z)
+
+
+def bootstrap(
+    spec: Spec, rows: Rows, point: PointFit, draws: int = 1000, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """The Huber fit of `draws` resamples of the rows (with replacement, within each domain), each
+    started at `point`: parameter -> (draw, domain, …). All resamples go down in step."""
+    rng, kept = np.random.default_rng(seed), np.asarray(rows.kept)
+    share = kept / np.maximum(kept.sum(-1, keepdims=True), 1)
+    counts = np.stack(
+        [rng.multinomial(int(k.sum()), p, draws) for k, p in zip(kept, share, strict=True)], 1
+    )
+    descend, unpack = _resampled(spec)
+    return {
+        n: np.asarray(v) for n, v in unpack(descend(point.z, counts.astype(float), rows)).items()
+    }
+
+
+@lru_cache(maxsize=64)
+def _resampled(spec: Spec) -> tuple[Any, Any]:
+    """A compiled descent from z for many weights of the rows, and the map to parameters."""
+    residuals, jacobian, unpack, _ = _functions(spec, "log_loss")
+
+    def objective(z: Any, weight: Any, rows: Rows) -> Any:
+        size = jnp.abs(jnp.nan_to_num(residuals(z, rows), nan=1e3))
+        inside = size < HUBER_DELTA
+        rho = jnp.where(inside, size**2 / 2, HUBER_DELTA * (size - HUBER_DELTA / 2))
+        return jnp.sum(jnp.where(weight > 0, weight * rho, 0.0))
+
+    def descend(z: Any, weight: Any, rows: Rows) -> Any:
+        def step(state: Any, _: Any) -> tuple[Any, None]:
+            z, best, damping = state
+            r = jnp.nan_to_num(residuals(z, rows), nan=1e3)
+            w = jnp.where(weight > 0, weight / jnp.maximum(jnp.abs(r), HUBER_DELTA), 0.0)
+            slopes = jnp.clip(jnp.nan_to_num(jacobian(z, rows)), -1e8, 1e8)
+            slopes = slopes.reshape(-1, z.shape[0])
+            weighted = slopes * jnp.ravel(w)[:, None]
+            normal, down = slopes.T @ weighted, weighted.T @ jnp.ravel(r)
+            diagonal = jnp.diag(normal)
+            ridge = damping * diagonal + 1e-9 * jnp.max(diagonal) + 1e-300
+            trial = z - jnp.clip(jnp.linalg.solve(normal + jnp.diag(ridge), down), -2.0, 2.0)
+            new = objective(trial, weight, rows)
+            better = new < best
+            z, best = jnp.where(better, trial, z), jnp.where(better, new, best)
+            return (z, best, jnp.clip(jnp.where(better, damping / 4, damping * 6), 1e-9, 1e9)), None
+
+        begin = (z, objective(z, weight, rows), jnp.asarray(1e-3))
+        return jax.lax.scan(step, begin, None, length=BOOTSTRAP_STEPS)[0][0]
+
+    return jax.jit(jax.vmap(descend, (None, 0, None))), jax.jit(jax.vmap(unpack))
 
 
 @lru_cache(maxsize=64)

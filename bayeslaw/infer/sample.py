@@ -44,7 +44,7 @@ class Settings:
     pilots: int = 3
     hierarchy_chains: int = 8
     hierarchy_draws: int = 16
-    nuts_chains: int = 4
+    nuts_chains: int = 4  # of the last resort; 0 for none
     nuts_warmup: int = 600
     nuts_draws: int = 1000
 
@@ -213,6 +213,8 @@ def sample(
         best = draws
         z, centring = recentre(spec, draws.z, centring)
         whitening, z = _whiten(z), z[:, -1]
+    if best is not None and not settings.nuts_chains:
+        return best
     longer = _nuts(spec, (whitening, rows, centring), z, found, rng, settings)
     if longer.diagnostics.passed or best is None:
         return longer

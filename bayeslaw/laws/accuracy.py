@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpyro.distributions as dist
@@ -21,7 +21,7 @@ class Accuracy:
     inputs = ("loss", "chance")
     formula = "c + (1 - c - ε) sigmoid(k (m - L))"
     source = "Bhagia et al. 2024, arXiv:2412.04403"
-    parameters = {
+    parameters: ClassVar = {
         "e_ceiling": Param(dist.Beta(1.0, 9.0), symbol="ε"),
         "k_steep": Param(dist.LogNormal(1.0, 1.0), symbol="k"),
         "m_middle": Param(dist.LogNormal(0.5, 0.7), symbol="m"),

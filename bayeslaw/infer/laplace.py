@@ -1,0 +1,39 @@
+"""The preview: draws around the mode, importance-weighted, with the k-hat that judges them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayeslaw.infer.diagnose import MAX_KHAT, Diagnostics, agreement, mode_failures, pareto_k
+from bayeslaw.infer.model import Rows, Spec, non_centred
+from bayeslaw.infer.modes import Mode
+from bayeslaw.infer.sample import Draws, Settings, compiled
+
+DF = 10.0  # degrees of freedom of the draws
+
+
+def laplace(
+    spec: Spec, rows: Rows, found: tuple[Mode, ...], seed: int, settings: Settings
+) -> Draws:
+    """Draws of the Laplace approximation, importance-resampled by PSIS weights.
+
+    The draws have a Student's tails: a posterior's are mostly longer than its Gaussian's.
+    """
+    mode, centring, rng = found[0], non_centred(spec), np.random.default_rng(seed)
+    count = settings.chains * settings.draws * settings.block
+    dim = len(mode.z)
+    u = rng.standard_normal((count, dim)) / np.sqrt(rng.chisquare(DF, (count, 1)) / DF)
+    z = mode.z + u @ mode.scale.T
+    log_proposal = -0.5 * (DF + dim) * np.log1p((u**2).sum(-1) / DF)
+    potential = np.asarray(compiled(spec, settings).potential(z, rows, centring))
+    log_ratio = np.where(np.isfinite(potential), -potential - log_proposal, -np.inf)
+    log_weights, k = pareto_k(np.maximum(log_ratio, log_ratio.max() - 700))
+    weights = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    z = z[rng.choice(count, count, p=weights)].reshape(4, count // 4, -1)
+    zero = np.zeros(z.shape[:2])
+    # These draws are independent: R-hat and BFMI say nothing, the weights say all.
+    nan, ess = float("nan"), float(1 / (weights**2).sum())
+    failures = mode_failures(found) + ((f"k-hat {k:.2f} > {MAX_KHAT}",) if k > MAX_KHAT else ())
+    d = Diagnostics(nan, ess, ess, 0, nan, k, 0, *agreement(found), failures)
+    return Draws(z, zero, zero, zero, zero + 1, centring, d, "laplace")

@@ -1,0 +1,81 @@
+"""Refits: one law on parts of a table, through one compiled program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from bayeslaw.infer.model import Likelihood, Rows, Spec, anchor_of, rows_of
+from bayeslaw.infer.precision import double
+from bayeslaw.infer.sample import Settings, compiled, modes, sample
+from bayeslaw.infer.tree import DESCRIBED
+from bayeslaw.laws import Law
+from bayeslaw.runs import Runs
+
+# A refit serves an interval of its own, not a decision: shorter chains, and no last resort.
+SHORT = Settings(starts=8, draws=2, longest=8, attempts=2, nuts_chains=0)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a law that was fitted to some rows says of all of them, in the table's order.
+
+    mean: log L, (draw, row).  run: the same with the trunk's effect where it has one, (draw, row).
+    scale: of the noise around `run`, (draw, row).  failures: why the gate is closed.
+    """
+
+    mean: np.ndarray
+    run: np.ndarray
+    scale: np.ndarray
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A law and a table's arrays. Parts of the table differ in a mask only: shapes stay."""
+
+    runs: Runs
+    spec: Spec
+    rows: Rows
+    cells: np.ndarray  # which run each kept cell is
+
+    @classmethod
+    def of(cls, runs: Runs, law: Law, likelihood: Likelihood = "student") -> Table:
+        rows, lineages, cells = rows_of(runs, anchor_of(runs))
+        return cls(runs, Spec(law, likelihood, len(runs.domains), len(lineages)), rows, cells)
+
+    def part(self, train: np.ndarray) -> Rows:
+        """The arrays, of which only the runs in `train` are looked at. Anchor and prior centre are
+        theirs alone."""
+        kept = np.asarray(self.rows.kept).copy()
+        kept[kept] = train[self.cells]
+        return self.rows._replace(
+            kept=kept, at=anchor_of(self.runs.select(train), self.runs.domains)
+        )
+
+    def in_order(self, values: np.ndarray) -> np.ndarray:
+        """(…, domain, row) -> (…, run), in the table's order."""
+        flat = values[..., np.asarray(self.rows.kept)]
+        ordered = np.empty_like(flat)
+        ordered[..., self.cells] = flat
+        return ordered
+
+
+def refit(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT) -> Predicted:
+    """The posterior of the runs in `train` (a mask), predicting every run of the table."""
+    with double():
+        rows = jax.device_put(table.part(train))
+        found = modes(table.spec, rows, seed, settings)
+        draws = sample(table.spec, rows, found, seed, settings)
+        p = compiled(table.spec, settings)
+        z = draws.z.reshape(-1, draws.z.shape[-1])
+        z = z[np.linspace(0, len(z) - 1, DESCRIBED).astype(int)]
+        run = p.describe(z, rows, draws.centring)
+        loc, scale = (table.in_order(np.asarray(a)) for a in (run.loc, run.scale))
+        mean = loc
+        if table.spec.lineages:
+            alone = rows._replace(lineage=np.zeros_like(rows.lineage))
+            mean = table.in_order(np.asarray(p.describe(z, alone, draws.centring).loc))
+    return Predicted(mean, loc, scale, draws.diagnostics.failures)
