@@ -23,7 +23,8 @@ class ForecastRow:
     """The loss of one design on one domain, nats/token.
 
     kind: what the interval covers. `mean`: the law's curve there (uncertainty of parameters and
-        laws). `run`: a new training run's measured loss.
+        laws). `run`: a new training run's measured loss, if the laws hold there. `calibrated`:
+        the same, with what laws have got wrong that far beyond a sweep.
     prob: the probability inside [lo, hi], an equal-tailed interval.
     extrapolation: the largest factor by which params, tokens or compute leave the sweep's range;
         1 inside it.
@@ -68,7 +69,7 @@ class Forecast:
 def forecast(
     fitted: Ensemble,
     designs: pd.DataFrame | Sequence[Mapping[str, Any]] | Mapping[str, Any],
-    kind: Kind = "run",
+    kind: Kind = "calibrated",
     prob: float = 0.9,
     accept: bool = False,
     draws: int = 4000,
@@ -80,7 +81,7 @@ def forecast(
         matter `specialize_tokens`, `unique_tokens`, `unique_specialize_tokens`, `domain`,
         `branch`; numbers may be written `7B`. Without `domain` a row is answered for its `branch`,
         else for every domain.
-    kind: `mean` or `run`. prob: in (0, 1). accept: use laws that failed the gate.
+    kind: `mean`, `run` or `calibrated`. prob: in (0, 1). accept: use laws that failed the gate.
 
     Raises `FitError` with all faults of the designs at once, or when no law may be used.
     """

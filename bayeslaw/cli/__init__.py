@@ -73,7 +73,7 @@ def version(asked: bool) -> None:
 
 Method = Literal["nuts", "laplace", "huber"]
 Likelihood = Literal["student", "normal"]
-Kind = Literal["mean", "run"]
+Kind = Literal["mean", "run", "calibrated"]
 Posterior = Annotated[Path, typer.Argument(help="What `bayeslaw fit` wrote.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Use a fit that failed its checks.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -178,7 +178,9 @@ def forecast(
     designs: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Designs in a CSV with the runs' columns.")
     ] = None,
-    kind: Annotated[Kind, typer.Option(help="Of the law's curve, or of a new run.")] = "run",
+    kind: Annotated[
+        Kind, typer.Option(help="Of the law's curve; of a new run; with what laws get wrong.")
+    ] = "calibrated",
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     accept: Accept = False,
     json: Json = False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -13,20 +14,29 @@ import xarray as xr
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.curves import Curves
+from bayeslaw.infer.discrepancy import Discrepancy
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
+from bayeslaw.infer.stack import Standing
 from bayeslaw.laws import Run
 from bayeslaw.whole import whole
 
-Kind = Literal["mean", "run"]
-KINDS: tuple[Kind, ...] = ("mean", "run")
+Kind = Literal["mean", "run", "calibrated"]
+KINDS: tuple[Kind, ...] = ("mean", "run", "calibrated")
 
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """What `fit` returns. Members that failed the gate have weight 0 and stay, to be named."""
+    """What `fit` returns. Members that failed the gate have weight 0 and stay, to be named.
+
+    standings: how every law that was looked at predicted the larger runs from the smaller; those
+        that came to nothing were not sampled, and are no members.
+    discrepancy: what the laws may get wrong beyond the sweep.
+    """
 
     members: tuple[Posterior, ...]
+    standings: tuple[Standing, ...] = ()
+    discrepancy: Discrepancy | None = None
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -63,7 +73,7 @@ class Ensemble:
                 f"no law passed the convergence gate ({reasons}). "
                 "Use --accept (accept=True) to go on all the same"
             )
-        return Ensemble(tuple(replace(m, weight=1.0) for m in self.members))
+        return replace(self, members=tuple(replace(m, weight=1.0) for m in self.members))
 
     def allotment(self, draws: int) -> tuple[int, ...]:
         """How many of `draws` joint draws each member gives, by largest remainders."""
@@ -99,7 +109,8 @@ class Ensemble:
 
         designs: fields are scalars or arrays over designs. Every domain is forecast on the model
         branched to it. kind `mean`: uncertainty of parameters and laws. `run`: a new training run,
-        with its lineage's effect and its noise. Same seed, same draws.
+        with its lineage's effect and its noise. `calibrated`: the same with the discrepancy, which
+        grows with the distance beyond the sweep. Same seed, same draws.
 
         Raises `FitError` when no member may be used.
         """
@@ -108,8 +119,12 @@ class Ensemble:
         run = Run(*np.broadcast_arrays(*[np.atleast_1d(np.asarray(f, float)) for f in designs]))
         with double():
             log_loss = np.array(_over_designs(self.curves(draws), run))
-        if kind == "run":
+        if kind != "mean":
             log_loss += self._noise(log_loss.shape, draws, seed)
+        if kind == "calibrated":
+            if self.discrepancy is None:
+                raise FitError("this fit knows no discrepancy; use kind 'run', or fit again")
+            log_loss += self.discrepancy.sample(run, len(self.domains), draws, seed)
         return np.exp(log_loss)
 
     def _noise(self, shape: tuple[int, ...], draws: int, seed: int) -> np.ndarray:
@@ -152,6 +167,12 @@ class Ensemble:
         tree = _labelled(first)
         for member in self.members:
             tree[f"laws/{member.law.name}"] = _labelled(member)
+        tree.attrs["bayeslaw_ensemble"] = json.dumps(
+            {
+                "standings": [asdict(s) for s in self.standings],
+                "discrepancy": self.discrepancy and self.discrepancy.to_json(),
+            }
+        )
         with whole(path) as beside:
             tree.to_netcdf(beside, engine="h5netcdf")
         return path
@@ -178,7 +199,13 @@ def read_posterior(path: str | Path) -> Ensemble:
         raise FitError(f"{path}: not a posterior file ({type(error).__name__}: {error})") from error
     if "laws" not in tree.children:
         raise FitError(f"{path}: a netCDF file, but not one that `bayeslaw fit` wrote")
-    return Ensemble(tuple(Posterior.from_tree(t) for t in tree["laws"].children.values()))
+    about = json.loads(tree.attrs.get("bayeslaw_ensemble", "{}"))
+    discrepancy = about.get("discrepancy")
+    return Ensemble(
+        tuple(Posterior.from_tree(t) for t in tree["laws"].children.values()),
+        tuple(Standing(**s) for s in about.get("standings", ())),
+        discrepancy and Discrepancy.from_json(discrepancy),
+    )
 
 
 def _spread(available: int, count: int) -> np.ndarray:

@@ -12,23 +12,20 @@ import numpy as np
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
+from bayeslaw.infer.assess import assess, equal, kept, prior_of
 from bayeslaw.infer.diagnose import Diagnostics, array_stats
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.laplace import laplace
 from bayeslaw.infer.model import (
     Likelihood,
-    Rows,
     Spec,
-    anchor_of,
     inputs_of,
-    non_centred,
-    rows_of,
 )
-from bayeslaw.infer.modes import Mode
 from bayeslaw.infer.point import HUBER_DELTA, On, PointFit, Rho, minimise
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
-from bayeslaw.infer.sample import Draws, Settings, compiled, modes, prepare, sample
+from bayeslaw.infer.refit import Table
+from bayeslaw.infer.sample import Settings, modes, prepare, sample
 from bayeslaw.infer.tree import point_tree, tree_of
 from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Fault, Runs, refuse
@@ -72,20 +69,32 @@ def fit(
             "differ by more than a law knows. Fit one at a time"
         )
     chosen = [find_law(law) for law in laws] if laws else allowed(runs)
+    if len({law.name for law in chosen}) < len(chosen):
+        raise FitError("a law is named twice: " + ", ".join(law.name for law in chosen))
     if len({law.rows for law in chosen}) > 1:
         raise FitError(
             "these laws speak of different rows (a branch on its own domain, or on others): fit "
             + " and ".join(law.name for law in chosen)
             + " apart"
         )
-    members = []
+    said = progress or (lambda _: None)
+    tables = {}
     for law, rows in zip(chosen, usable(runs, chosen), strict=True):
-        if progress:
-            progress(law.name)
         with double():
-            members.append(_fit_one(rows, law, method, seed, likelihood, fixed or {}, settings))
-    weighted = [replace(m, weight=1.0 if m.passed else 0.0) for m in members]
-    return Ensemble(tuple(weighted))
+            tables[law.name] = Table.of(rows, law, likelihood, fixed)
+    if method == "huber":
+        stand, discrepancy = equal(tables), prior_of(next(iter(tables.values())))
+    else:
+        stand, discrepancy = assess(tables, seed=seed, progress=said)
+    # Laws that are named are sampled whatever they are worth.
+    sampled = stand if laws else kept(stand)
+    members = []
+    for s in sampled:
+        said(s.law)
+        with double():
+            member = _fit_one(tables[s.law], method, seed, settings)
+        members.append(replace(member, weight=max(s.weight, 1e-6) if member.passed else 0.0))
+    return Ensemble(tuple(members), stand, discrepancy)
 
 
 def point_fit(
@@ -106,8 +115,8 @@ def point_fit(
     law = find_law(law)
     (used,) = usable(runs, [law])
     with double():
-        spec, rows, _, _ = _posed(used, law, "student", fixed or {})
-        return minimise(spec, rows, seed, starts, rho, scale, on)
+        table = Table.of(used, law, "student", fixed)
+        return minimise(table.spec, table.rows, seed, starts, rho, scale, on)
 
 
 def usable(runs: Runs, laws: Sequence[Law]) -> list[Runs]:
@@ -169,16 +178,9 @@ def ranges_of(runs: Runs) -> dict[str, tuple[float, float]]:
     return {name: (float(v.min()), float(v.max())) for name, v in values.items() if len(v)}
 
 
-def _fit_one(
-    runs: Runs,
-    law: Law,
-    method: Method,
-    seed: int,
-    likelihood: Likelihood,
-    fixed: Mapping[str, float],
-    settings: Settings,
-) -> Posterior:
-    spec, rows, lineages, cells = _posed(runs, law, likelihood, fixed)
+def _fit_one(table: Table, method: Method, seed: int, settings: Settings) -> Posterior:
+    runs, spec, rows = table.runs, table.spec, table.rows
+    law, likelihood = spec.law, spec.likelihood
     about: dict[str, Any] = {
         "law": law,
         "likelihood": likelihood,
@@ -190,7 +192,7 @@ def _fit_one(
         "counts": {
             **{n: int(c) for n, c in runs.counts.items()},
             "fitted": len(runs),
-            "lineages_with_effect": len(lineages),
+            "lineages_with_effect": spec.lineages,
         },
         "fixed": dict(spec.fixed),
     }
@@ -212,29 +214,8 @@ def _fit_one(
         draws = laplace(spec, rows, found, seed, settings)
     else:
         draws = sample(spec, rows, found, seed, settings)
-    tree = tree_of(spec, rows, draws, runs.take(cells), lineages, seed, settings)
+    tree = tree_of(spec, rows, draws, runs.take(table.cells), table.lineages, seed, settings)
     return Posterior(**about, diagnostics=draws.diagnostics, tree=tree)
-
-
-def _posed(
-    runs: Runs, law: Law, likelihood: Likelihood, fixed: Mapping[str, float]
-) -> tuple[Spec, Rows, tuple[str, ...], np.ndarray]:
-    """The model and its arrays; the lineages with an effect; which run each kept cell is."""
-    anchor = anchor_of(runs)
-    values = law.from_published(anchor, fixed)
-    unknown = sorted(set(values) - set(law.parameters))
-    if unknown:
-        raise FitError(
-            f"law '{law.name}' has no parameter {', '.join(unknown)} to hold fixed; "
-            f"it has {', '.join(law.parameters)}"
-        )
-    rows, lineages, cells = rows_of(runs, anchor)
-    hashable = tuple((n, _nested(np.asarray(v).tolist())) for n, v in sorted(values.items()))
-    return Spec(law, likelihood, len(runs.domains), len(lineages), hashable), rows, lineages, cells
-
-
-def _nested(value: Any) -> Any:
-    return tuple(map(_nested, value)) if isinstance(value, list) else value
 
 
 def _point_posterior(point: PointFit, runs: Runs, spec: Spec, about: dict[str, Any]) -> Posterior:

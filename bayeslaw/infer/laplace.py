@@ -7,7 +7,7 @@ import numpy as np
 from bayeslaw.infer.diagnose import MAX_KHAT, Diagnostics, agreement, mode_failures, pareto_k
 from bayeslaw.infer.model import Rows, Spec, non_centred
 from bayeslaw.infer.modes import Mode
-from bayeslaw.infer.sample import Draws, Settings, compiled
+from bayeslaw.infer.sample import Draws, Settings, at_points, compiled
 
 DF = 10.0  # degrees of freedom of the draws
 
@@ -25,7 +25,7 @@ def laplace(
     u = rng.standard_normal((count, dim)) / np.sqrt(rng.chisquare(DF, (count, 1)) / DF)
     z = mode.z + u @ mode.scale.T
     log_proposal = -0.5 * (DF + dim) * np.log1p((u**2).sum(-1) / DF)
-    potential = np.asarray(compiled(spec, settings).potential(z, rows, centring))
+    potential, _ = at_points(compiled(spec, settings), z, rows, centring, settings)
     log_ratio = np.where(np.isfinite(potential), -potential - log_proposal, -np.inf)
     log_weights, k = pareto_k(np.maximum(log_ratio, log_ratio.max() - 700))
     weights = np.exp(log_weights - log_weights.max())

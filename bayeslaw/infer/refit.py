@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 
+from bayeslaw.errors import FitError
+from bayeslaw.infer.laplace import laplace
 from bayeslaw.infer.model import Likelihood, Rows, Spec, anchor_of, rows_of
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.sample import Settings, compiled, modes, sample
@@ -15,7 +19,7 @@ from bayeslaw.laws import Law
 from bayeslaw.runs import Runs
 
 # A refit serves an interval of its own, not a decision: shorter chains, and no last resort.
-SHORT = Settings(starts=8, draws=2, longest=8, attempts=2, nuts_chains=0)
+SHORT = Settings(draws=1, longest=8, attempts=2, nuts_chains=0)
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,14 @@ class Predicted:
     """What a law that was fitted to some rows says of all of them, in the table's order.
 
     mean: log L, (draw, row).  run: the same with the trunk's effect where it has one, (draw, row).
-    scale: of the noise around `run`, (draw, row).  failures: why the gate is closed.
+    scale: of the noise around `run`, (draw, row).
+    k_hat: of the importance weights of a preview. failures: why the gate is closed.
     """
 
     mean: np.ndarray
     run: np.ndarray
     scale: np.ndarray
+    k_hat: float = float("nan")
     failures: tuple[str, ...] = ()
 
 
@@ -40,11 +46,29 @@ class Table:
     spec: Spec
     rows: Rows
     cells: np.ndarray  # which run each kept cell is
+    lineages: tuple[str, ...]  # those with an effect
 
     @classmethod
-    def of(cls, runs: Runs, law: Law, likelihood: Likelihood = "student") -> Table:
-        rows, lineages, cells = rows_of(runs, anchor_of(runs))
-        return cls(runs, Spec(law, likelihood, len(runs.domains), len(lineages)), rows, cells)
+    def of(
+        cls,
+        runs: Runs,
+        law: Law,
+        likelihood: Likelihood = "student",
+        fixed: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Raises `FitError` where `fixed` names what is no parameter of the law."""
+        anchor = anchor_of(runs)
+        values = law.from_published(anchor, fixed or {})
+        unknown = sorted(set(values) - set(law.parameters))
+        if unknown:
+            raise FitError(
+                f"law '{law.name}' has no parameter {', '.join(unknown)} to hold fixed; "
+                f"it has {', '.join(law.parameters)}"
+            )
+        held = tuple((n, _nested(np.asarray(v).tolist())) for n, v in sorted(values.items()))
+        rows, lineages, cells = rows_of(runs, anchor)
+        spec = Spec(law, likelihood, len(runs.domains), len(lineages), held)
+        return cls(runs, spec, rows, cells, lineages)
 
     def part(self, train: np.ndarray) -> Rows:
         """The arrays, of which only the runs in `train` are looked at. Anchor and prior centre are
@@ -63,12 +87,29 @@ class Table:
         return ordered
 
 
+def _nested(value: Any) -> Any:
+    return tuple(map(_nested, value)) if isinstance(value, list) else value
+
+
 def refit(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT) -> Predicted:
     """The posterior of the runs in `train` (a mask), predicting every run of the table."""
+    return _predicted(table, train, seed, settings, sample)
+
+
+def preview(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT) -> Predicted:
+    """The same from importance-weighted draws around the mode: sooner, and judged by k-hat."""
+    return _predicted(table, train, seed, settings, laplace)
+
+
+def _predicted(
+    table: Table, train: np.ndarray, seed: int, settings: Settings, by: Any
+) -> Predicted:
     with double():
         rows = jax.device_put(table.part(train))
         found = modes(table.spec, rows, seed, settings)
-        draws = sample(table.spec, rows, found, seed, settings)
+        if not found:
+            raise FitError(f"law '{table.spec.law.name}': no start found a mode on these runs")
+        draws = by(table.spec, rows, found, seed, settings)
         p = compiled(table.spec, settings)
         z = draws.z.reshape(-1, draws.z.shape[-1])
         z = z[np.linspace(0, len(z) - 1, DESCRIBED).astype(int)]
@@ -78,4 +119,5 @@ def refit(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT
         if table.spec.lineages:
             alone = rows._replace(lineage=np.zeros_like(rows.lineage))
             mean = table.in_order(np.asarray(p.describe(z, alone, draws.centring).loc))
-    return Predicted(mean, loc, scale, draws.diagnostics.failures)
+    d = draws.diagnostics
+    return Predicted(mean, loc, scale, d.k_hat, d.failures)

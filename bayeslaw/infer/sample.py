@@ -81,7 +81,6 @@ class Programs(NamedTuple):
 
     from_prior: Program  # noise, centring -> z (start, dim), drawn from the prior
     gradients: Program  # z (start, dim), rows, centring -> potential, gradient
-    potential: Program  # z (point, dim), rows, centring -> (point,)
     begin: Program  # keys, u, potential, gradient in u, step size -> state of every chain
     block: Program  # state, whitening, rows, centring -> state, Trace of `length` iterations
     describe: Program  # z (point, dim), rows, centring -> Described, batched
@@ -136,7 +135,6 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
     functions = {
         "from_prior": jax.vmap(d.from_prior, (0, None)),
         "gradients": jax.vmap(jax.value_and_grad(d.potential), over_points),
-        "potential": jax.vmap(d.potential, over_points),
         "begin": jax.vmap(begin, (0, 0, 0, 0, None)),
         "block": block,
         "describe": jax.vmap(d.describe, over_points),
@@ -225,9 +223,9 @@ def _run(spec, args, z, blocks, most, step, caution, found, rng, settings) -> tu
     """Warm-up and `blocks` blocks of draws from chains that start at z (chain, dim), doubled up to
     `most` while that may help; and the step size that they came to."""
     p = compiled(spec, settings)
-    whitening = args[0]
+    whitening, rows, centring = args
     u = _to_white(z, whitening)
-    potential, gradient = _at(p, z, args, settings)
+    potential, gradient = at_points(p, z, rows, centring, settings)
     gradient = gradient @ np.asarray(whitening.scale)
     state = p.begin(_keys(rng, len(z)), u, potential, gradient, step)
     for _ in range(settings.warmup):
@@ -251,10 +249,14 @@ def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
     return np.linalg.solve(whitening.scale, (z - whitening.shift).T).T
 
 
-def _at(p: Programs, z: np.ndarray, args: tuple, settings: Settings) -> tuple[Any, Any]:
+def at_points(
+    p: Programs, z: np.ndarray, rows: Rows, centring: Any, settings: Settings
+) -> tuple[Any, Any]:
     """Potential and gradient at z, through the program that the mode search has compiled."""
     parts = [
-        p.gradients(np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), *args[1:])
+        p.gradients(
+            np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), rows, centring
+        )
         for i in range(0, len(z), settings.starts)
     ]
     potential, gradient = (np.concatenate([np.asarray(q[j]) for q in parts]) for j in (0, 1))

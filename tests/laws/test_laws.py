@@ -204,7 +204,8 @@ FORMULAS = {
     ),
     "bounded": lambda q, n, d, split, u, r: saturating(q, n, d, u),
     "additive": lambda q, n, d, split, u, r: (
-        q["E"] + q["A"] * n ** -q["a"] + q["B"] * d ** -q["b"] + q["C"] * (split + q["S"]) ** -q["c"]
+        q["E"] + q["A"] * n ** -q["a"] + q["B"] * d ** -q["b"]
+        + q["C"] * (split + q["S"]) ** -q["c"]
     ),
     "transfer": lambda q, n, d, split, u, r: (
         q["E"] + q["A"] * n ** -q["a"]
