@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayeslaw.backtest import Backtest, backtest
     from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
     from bayeslaw.forecast import Forecast, forecast
     from bayeslaw.infer.ensemble import Ensemble, read_posterior
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "LAWS", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
+    "LAWS", "Backtest", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
     "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError", "__version__",
+    "backtest",
     "find_law", "fit", "forecast", "plan", "point_fit", "read_posterior", "read_runs",
 ]  # fmt: skip
 
@@ -38,6 +40,7 @@ _HOME = {
     "find_law": "laws",
     "fit": "infer.fit", "point_fit": "infer.fit", "Posterior": "infer.posterior",
     "Ensemble": "infer.ensemble", "read_posterior": "infer.ensemble",
+    "Backtest": "backtest", "backtest": "backtest",
     "Forecast": "forecast", "forecast": "forecast",
     "Plan": "plan.plan", "plan": "plan.plan",
 }  # fmt: skip

@@ -19,9 +19,9 @@ from bayeslaw.infer.model import STUDENT_DF, inputs_of, predict
 from bayeslaw.infer.point import bootstrap, minimise
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.refit import Table, refit
-from bayeslaw.infer.stack import MIN_TRAIN, compute_of
+from bayeslaw.infer.stack import MIN_TRAIN
 from bayeslaw.laws import Law, find_law
-from bayeslaw.runs import Runs
+from bayeslaw.runs import Runs, compute_of
 
 SCHEMA = 1
 CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)

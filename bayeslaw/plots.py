@@ -140,6 +140,29 @@ def draw_all(
     return written
 
 
+def draw_comparison(fitted: Ensemble, file: str | Path) -> Path:
+    """Weights of the laws, and how far each is behind the best, with their uncertainty."""
+    import matplotlib.pyplot as plt
+
+    stand = sorted(fitted.standings, key=lambda s: s.weight)
+    names, y = [s.law for s in stand], np.arange(len(stand))
+    height = 1.6 + 0.3 * len(stand)
+    figure, (left, right) = plt.subplots(1, 2, sharey=True, figsize=(8, height))
+    left.barh(y, [s.weight for s in stand], xerr=[s.weight_sd for s in stand], color="C0")
+    left.set(yticks=y, yticklabels=names, xlabel="weight ± sd", xlim=(0, 1))
+    behind = [-s.behind for s in stand]
+    right.errorbar(behind, y, xerr=[2 * s.behind_se for s in stand], fmt="o", color="C0")
+    right.axvline(0, color="0.6", lw=0.8)
+    right.set_xlabel("log density of a left-out run,\nbelow the best law's (± 2 se)")
+    figure.tight_layout()
+    try:
+        with whole(Path(file)) as beside:
+            figure.savefig(beside, dpi=DPI, format="png")
+    finally:
+        plt.close(figure)
+    return Path(file)
+
+
 def caption(m: Posterior, plot: Plot) -> str:
     """The law and the first sentence of the plot's docstring."""
     about = " ".join((plot.__doc__ or "").split())

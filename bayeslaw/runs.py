@@ -197,6 +197,20 @@ class Runs:
         return path
 
 
+def compute_of(runs: Runs) -> np.ndarray:
+    """6 N (D + D′) of every run."""
+    x = runs.table
+    return (6 * x["params"] * (x["pretrain_tokens"] + x["specialize_tokens"])).to_numpy(float)
+
+
+def lineages_of(runs: Runs) -> np.ndarray:
+    """The number of every run's trunk; trunks are numbered by their largest compute."""
+    x = runs.table.assign(compute=compute_of(runs))
+    largest = x.groupby(["sweep", "lineage"])["compute"].max().sort_values(kind="stable")
+    number = {key: i for i, key in enumerate(largest.index)}
+    return np.array([number[key] for key in zip(x["sweep"], x["lineage"], strict=True)])
+
+
 def read_runs(
     *paths: str | Path, map: Mapping[str, str] | None = None, unit: str | None = None
 ) -> Runs:

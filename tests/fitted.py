@@ -25,11 +25,12 @@ def split() -> Ensemble:
 
 def failed(fitted: Ensemble, *laws: str) -> Ensemble:
     """The same fit, had these laws (all, if none is named) not passed the gate."""
-    return Ensemble(
-        tuple(
+    return replace(
+        fitted,
+        members=tuple(
             replace(m, weight=0.0, diagnostics=replace(m.diagnostics, failures=(FAILURE,)))
             if not laws or m.law.name in laws
             else m
             for m in fitted.members
-        )
+        ),
     )

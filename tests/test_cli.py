@@ -159,7 +159,7 @@ def test_forecast_answers_for_every_domain_or_the_one_named(say, files):
     assert code == DONE
     assert said.startswith("extrapolates up to 4x beyond the sweep\n")
     assert [line.split()[0] for line in said.splitlines()[2:]] == ["d0", "d1"]
-    assert "90% (run)" in said
+    assert "90% (calibrated)" in said
     _, said, _ = say("forecast", files / "split.nc", *design, "--domain", "d1", "--kind", "mean",
                      "--prob", "0.5")  # fmt: skip
     assert [line.split()[0] for line in said.splitlines()[2:]] == ["d1"]

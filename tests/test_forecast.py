@@ -46,7 +46,7 @@ def test_a_run_interval_adds_the_noise_of_a_run():
 
 
 def test_a_new_run_is_what_is_forecast_unless_said_otherwise():
-    assert {r.kind for r in forecast(FITTED, ONE).rows} == {"run"}
+    assert {r.kind for r in forecast(FITTED, ONE).rows} == {"calibrated"}
 
 
 def test_the_same_seed_gives_the_same_forecast_and_another_another():
@@ -136,7 +136,7 @@ def test_all_faults_of_the_designs_are_said_at_once():
         ({"designs": {"params": 1e9}}, "the designs have no column 'pretrain_tokens'"),
         ({"designs": []}, "there are no designs"),
         ({"prob": 1.5}, "prob must lie between 0 and 1, got 1.5"),
-        ({"kind": "calibrated"}, "kind 'calibrated' is not one of mean, run"),
+        ({"kind": "other"}, "kind 'other' is not one of mean, run, calibrated"),
     ],
 )
 def test_what_cannot_be_forecast_is_refused(how, said):

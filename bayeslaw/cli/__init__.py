@@ -1,4 +1,4 @@
-"""The command line: fit, check, forecast, plan, sweep.
+"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -74,6 +74,22 @@ def version(asked: bool) -> None:
 Method = Literal["nuts", "laplace", "huber"]
 Likelihood = Literal["student", "normal"]
 Kind = Literal["mean", "run", "calibrated"]
+By = Literal["flops", "params"]
+Tables = Annotated[
+    list[str], typer.Argument(metavar="RUNS...", help="Tables of runs: CSV, parquet, globs.")
+]
+LawNames = Annotated[
+    list[str] | None,
+    typer.Option("--law", help="additive, FILE.py:CLASS, ...; again for more. Default: all."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed, same result.")]
+Mapped = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="OURS=THEIRS", help="As loss=val_loss; again for more."),
+]
+Unit = Annotated[
+    str | None, typer.Option(help="Of the losses: nats/token, bits/token, nats/byte, bits/byte.")
+]
 Posterior = Annotated[Path, typer.Argument(help="What `bayeslaw fit` wrote.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Use a fit that failed its checks.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
@@ -96,46 +112,54 @@ def options(
 
 
 @app.command()
+def laws(json: Json = False) -> None:
+    """List the laws: formula, inputs, source."""
+    from bayeslaw.laws import catalogue
+
+    entries = catalogue()
+    if json:
+        print_answer({"schema": 1, "laws": entries})
+    else:
+        say(words.laws(entries))
+
+
+@app.command()
 def fit(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUNS...", help="Tables of runs: CSV, parquet, globs.")
-    ],
-    laws: Annotated[
-        list[str] | None,
-        typer.Option("--law", help="additive, FILE.py:CLASS, ...; again for more. Default: all."),
-    ] = None,
+    runs: Tables,
+    laws: LawNames = None,
     method: Annotated[Method, typer.Option(help="Exact, a preview, or the usual point.")] = "nuts",
     likelihood: Annotated[Likelihood, typer.Option(help="Of log loss.")] = "student",
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same result.")] = 0,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where the posterior goes.")] = Path("posterior.nc"),
-    columns: Annotated[
+    columns: Mapped = None,
+    unit: Unit = None,
+    fixed: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="OURS=THEIRS", help="As loss=val_loss; again for more."),
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(help="Of the losses: nats/token, bits/token, nats/byte, bits/byte."),
+        typer.Option("--fix", metavar="NAME=NUMBER", help="Hold a parameter; again for more."),
     ] = None,
     json: Json = False,
 ) -> None:
     """Fit laws to tables of runs and write their posterior."""
     began = time.perf_counter()
     mapping = pairs(columns, "--map")
+    held = {name: amount(v, "--fix") for name, v in pairs(fixed, "--fix").items()}
     writable(out)
     from bayeslaw.runs import read_runs
 
     table = read_runs(*runs, map=mapping, unit=unit)
+    from bayeslaw.infer.allowed import left_out
     from bayeslaw.infer.fit import fit as fit_laws
 
     with progress("fitting") as step:
-        fitted = fit_laws(table, laws or None, method, seed, likelihood, progress=step)
+        fitted = fit_laws(table, laws or None, method, seed, likelihood, held, progress=step)
     fitted.save(out)
+    others = {} if laws else left_out(table)
     took = time.perf_counter() - began
     if json:
-        print_answer({**fit_answer(fitted, out), "seconds": took})
+        print_answer({**fit_answer(fitted, out), "left_out": others, "seconds": took})
     else:
         warn(words.failures(fitted))
-        say(words.fit(fitted, table.summary(), out, took))
+        say(words.fit(fitted, table.summary(), others, out, took))
     leave(fitted)
 
 
@@ -166,6 +190,62 @@ def check(
         say(words.check(fitted))
         say([f"\n{len(drawn)} plots in {plots}"] if plots is not None else [])
     leave(fitted)
+
+
+@app.command()
+def compare(
+    posterior: Posterior,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as a PNG.")] = None,
+    json: Json = False,
+) -> None:
+    """Compare the laws: how each predicted the larger runs from the smaller."""
+    if plot is not None:
+        writable(plot)
+    from bayeslaw.infer.compare import comparison
+    from bayeslaw.infer.ensemble import read_posterior
+
+    fitted = read_posterior(posterior)
+    entries = comparison(fitted)
+    if plot is not None:
+        os.environ["MPLBACKEND"] = "agg"
+        from bayeslaw.plots import draw_comparison
+
+        draw_comparison(fitted, plot)
+    if json:
+        print_answer({"schema": 1, "laws": entries, "plot": plot and str(plot)})
+    else:
+        warn(words.failures(fitted))
+        say(words.compare(entries))
+        say([f"\nwrote {plot}"] if plot is not None else [])
+
+
+@app.command()
+def backtest(
+    runs: Tables,
+    laws: LawNames = None,
+    by: Annotated[By, typer.Option(help="What makes a run large.")] = "flops",
+    cuts: Annotated[
+        list[float] | None,
+        typer.Option("--cut", help="Share of the runs to fit; again for more. Default: .5 to .9."),
+    ] = None,
+    seed: Seed = 0,
+    columns: Mapped = None,
+    unit: Unit = None,
+    json: Json = False,
+) -> None:
+    """Fit the smaller runs, predict the larger: how often would the intervals have held?"""
+    mapping = pairs(columns, "--map")
+    from bayeslaw.backtest import CUTS
+    from bayeslaw.backtest import backtest as test_back
+    from bayeslaw.runs import read_runs
+
+    table = read_runs(*runs, map=mapping, unit=unit)
+    with progress("backtest") as step:
+        done = test_back(table, laws or None, by, cuts or CUTS, seed, step)
+    if json:
+        print_answer(done.to_json())
+    else:
+        say(words.backtest(done.to_json()))
 
 
 @app.command()

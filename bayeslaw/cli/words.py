@@ -44,12 +44,95 @@ def failures(fitted: Ensemble) -> list[str]:
     return [part for line in lines for part in _folded(line)]
 
 
-def fit(fitted: Ensemble, summary: Sequence[str], out: Path, seconds: float) -> list[str]:
+def laws(entries: Sequence[dict[str, Any]]) -> list[str]:
+    lines = []
+    for entry in entries:
+        lines += _folded(f"{entry['law']}: {entry['formula']}")
+        lines += ["  " + part for part in _folded(f"of {', '.join(entry['inputs'])}")]
+        lines += ["  " + part for part in _folded(entry["source"])]
+    return [*lines, "", *_folded("coupled(LAW) joins the size and data terms of any sum; "
+            "repeated(LAW, of=pretrain_tokens) discounts repeated tokens; FILE.py:CLASS is your "
+            "own")]  # fmt: skip
+
+
+def compare(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """A row for every law that was looked at."""
+    if not any(e["score"] is not None for e in entries):
+        return ["the laws were not compared: one row of the table for each", *_ranked(entries)]
+    return [
+        *_ranked(entries),
+        "",
+        *_folded("score: mean log density of the runs left out, the largest lineages; behind: "
+                 "below the best law's; k-hat above .7: that score is rough; elpd: PSIS, leaving "
+                 "out one lineage at a time"),
+    ]  # fmt: skip
+
+
+def _ranked(entries: Sequence[dict[str, Any]]) -> list[str]:
+    def number(value: float | None, digits: int = 2) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    rows = [
+        [
+            e["law"],
+            f"{e['weight']:.2f} ± {e['weight_sd']:.2f}",
+            number(e["score"]),
+            f"{e['behind']:.2f} ± {e['behind_se']:.2f}",
+            number(e["k_hat"]),
+            number(e["elpd"], 0),
+            number(e["loo_k_hat"]),
+        ]
+        for e in sorted(entries, key=lambda e: -e["weight"])
+    ]
+    return table(["law", "weight", "score", "behind", "k-hat", "elpd", "k-hat"], rows)
+
+
+def backtest(said: dict[str, Any]) -> list[str]:
+    """A row for every cut and kind of interval."""
+    rows = [
+        [
+            f"{r['cut']:g}" if i % 4 == 0 else "",
+            r["kind"],
+            f"{r['n_train']}/{r['n_test']}" if i % 4 == 0 else "",
+            *(f"{100 * r[c]:.0f}%" for c in ("cov50", "cov90")),
+            f"{r['width90']:.4f}",
+            f"{r['crps']:.4f}",
+            f"{r['log_score']:.2f}",
+            f"{100 * r['error']:.2f}%",
+        ]
+        for i, r in enumerate(said["rows"])
+    ]
+    header = ["cut", "kind", "fit/test", "in 50%", "in 90%", "width", "CRPS", "log score", "error"]
+    lines = table(header, rows, left=2)
+    lines += [f"cut {cut} left out: {why}" for cut, why in said["skipped"].items()]
+    weights = {
+        cut: ", ".join(f"{law} {w:.2f}" for law, w in found.items())
+        for cut, found in said["laws"].items()
+    }
+    lines += ["", *(p for cut, w in weights.items() for p in _folded(f"laws at {cut}: {w}"))]
+    return lines
+
+
+def fit(
+    fitted: Ensemble, summary: Sequence[str], others: dict[str, str], out: Path, seconds: float
+) -> list[str]:
     lines = [part for line in summary for part in _folded(line)]
-    lines += ["", *diagnostics(fitted), "", KEY]
+    lines += ["", *diagnostics(fitted), *_not_sampled(fitted, others), "", KEY]
     for member in fitted.members:
         lines += ["", *estimates(member)]
     return [*lines, "", f"wrote {out} ({seconds:.1f} s)"]
+
+
+def _not_sampled(fitted: Ensemble, others: dict[str, str]) -> list[str]:
+    """Laws that came to nothing, and laws that the table does not allow."""
+    members = {m.law.name for m in fitted.members}
+    behind = [s.law for s in fitted.standings if s.law not in members]
+    lines = [f"of no weight (see `bayeslaw compare`): {', '.join(behind)}"] if behind else []
+    reasons: dict[str, list[str]] = {}
+    for law, why in others.items():
+        reasons.setdefault(why, []).append(law)
+    lines += [f"left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
+    return ["", *(part for line in lines for part in _folded(line))] if lines else []
 
 
 def check(fitted: Ensemble) -> list[str]:

@@ -10,12 +10,12 @@ import numpy as np
 
 from bayeslaw.infer.discrepancy import Discrepancy, Hull, Miss
 from bayeslaw.infer.model import inputs_of
-from bayeslaw.infer.refit import Predicted, Table, preview
+from bayeslaw.infer.refit import Predicted, Table, prepare_preview, preview
 from bayeslaw.infer.stack import Standing, origins_of, standings
 from bayeslaw.laws import Run
 
 NOISE_VARIANCE = 1.5  # of a Student-t run around its law, in σ²: that of its middle, not its tails
-LEAST = 0.02  # weight below which a law is not worth sampling
+LEAST = 0.05  # weight below which a law is not worth sampling
 
 
 class Assessment(NamedTuple):
@@ -42,6 +42,9 @@ def assess(
         return Assessment(equal(tables), prior_of(first, within))
     within = np.ones(len(runs), bool) if within is None else within
     origins = origins_of(runs, within)
+    if origins:
+        for table in tables.values():
+            prepare_preview(table)
     predicted = {}
     for name, table in tables.items():
         progress(f"{name}, on the smaller runs")

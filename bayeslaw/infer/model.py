@@ -62,6 +62,8 @@ class Spec:
     domains: int
     lineages: int
     fixed: tuple[tuple[str, Any], ...] = ()  # name -> number, or nested tuples (see `held`)
+    # Pooling sds at the medians of their priors instead of learnt: nearly a normal, for previews.
+    steady: bool = False
 
 
 def inputs_of(table: Any) -> Run:
@@ -154,13 +156,14 @@ def parameters(spec: Spec, centring: Mapping[str, Any]) -> tuple[dict[str, Any],
     theta = {
         name: jnp.asarray(held(fixed[name], q, spec.domains))
         if name in fixed
-        else _over_domains(name, q, spec.domains, centring)
+        else _over_domains(name, q, spec, centring)
         for name, q in spec.law.parameters.items()
     }
-    sigma = _over_domains("sigma", SIGMA, spec.domains, centring)
+    sigma = _over_domains("sigma", SIGMA, spec, centring)
     if not spec.lineages:
         return theta, sigma, None
-    sd = numpyro.sample("lineage_spread", LINEAGE_SD.prior)
+    usual = jnp.exp(LINEAGE_SD.prior.loc)
+    sd = usual if spec.steady else numpyro.sample("lineage_spread", LINEAGE_SD.prior)
     return theta, sigma, _around("lineage", jnp.zeros(()), sd, (spec.lineages,), centring)
 
 
@@ -188,8 +191,9 @@ def predict(law: Law, run: Run, at: Anchor, theta: Mapping[str, Any]) -> jax.Arr
     return jax.vmap(over_rows)(run, at.loss, dict(theta))
 
 
-def _over_domains(name: str, q: Param, domains: int, centring: Mapping[str, Any]) -> jax.Array:
+def _over_domains(name: str, q: Param, spec: Spec, centring: Mapping[str, Any]) -> jax.Array:
     """One value per domain, by the parameter's rule; pooled in unconstrained space."""
+    domains = spec.domains
     if q.across == "shared" or domains == 1:
         value = numpyro.sample(name, q.prior)
         return value[None] if domains == 1 else jnp.broadcast_to(value, (domains, *value.shape))
@@ -197,9 +201,12 @@ def _over_domains(name: str, q: Param, domains: int, centring: Mapping[str, Any]
         return numpyro.sample(name, q.prior.expand([domains, *q.prior.batch_shape]).to_event())
     to_support = biject_to(q.prior.support)
     mean = to_support.inv(numpyro.sample(f"{name}_mean", q.prior))
-    spread = numpyro.sample(
-        f"{name}_spread", spread_prior(q.spread).expand(jnp.shape(mean)).to_event()
-    )
+    if spec.steady:
+        spread = jnp.full(jnp.shape(mean), q.spread / 2)
+    else:
+        spread = numpyro.sample(
+            f"{name}_spread", spread_prior(q.spread).expand(jnp.shape(mean)).to_event()
+        )
     around = _around(name, mean, spread, (domains, *jnp.shape(mean)), centring)
     return numpyro.deterministic(name, to_support(around))
 
@@ -278,7 +285,8 @@ def bend(
         return {
             n: v + sign * log_shares[slopes[n]] if n in slopes else v for n, v in values.items()
         }
-    mean, spread = values["shares_mean"], jnp.exp(values["shares_spread"])
+    mean = values["shares_mean"]
+    spread = q.spread / 2 if spec.steady else jnp.exp(values["shares_spread"])
     c = centring["shares"]
     unconstrained = mean + spread ** (1 - c) * (values["shares_offset"] - c * mean)
     log_shares = jnp.log(to_support(unconstrained))

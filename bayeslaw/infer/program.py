@@ -23,7 +23,7 @@ from bayeslaw.whole import whole
 
 KEPT = 256  # programs in the cache folder; the oldest go first
 
-_pool = ThreadPoolExecutor(1, thread_name_prefix="compile")
+_pool = ThreadPoolExecutor(2, thread_name_prefix="compile")
 Kind = TypeVar("Kind", bound=type[tuple])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,7 +11,16 @@ import numpy as np
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.laplace import laplace
-from bayeslaw.infer.model import Likelihood, Rows, Spec, anchor_of, rows_of
+from bayeslaw.infer.model import (
+    Likelihood,
+    Rows,
+    Spec,
+    anchor_of,
+    density,
+    non_centred,
+    pooled_shapes,
+    rows_of,
+)
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.sample import Settings, compiled, modes, sample
 from bayeslaw.infer.tree import DESCRIBED
@@ -20,6 +29,8 @@ from bayeslaw.runs import Runs
 
 # A refit serves an interval of its own, not a decision: shorter chains, and no last resort.
 SHORT = Settings(draws=1, longest=8, attempts=2, nuts_chains=0)
+# In many dimensions starts are dear, and with steady pooling nearly all end in one mode.
+FEW = replace(SHORT, starts=4)
 
 
 @dataclass(frozen=True)
@@ -96,9 +107,31 @@ def refit(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT
     return _predicted(table, train, seed, settings, sample)
 
 
-def preview(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT) -> Predicted:
-    """The same from importance-weighted draws around the mode: sooner, and judged by k-hat."""
-    return _predicted(table, train, seed, settings, laplace)
+def preview(table: Table, train: np.ndarray, seed: int) -> Predicted:
+    """The same from importance-weighted draws around the mode: sooner, and judged by k-hat.
+
+    Pooling sds are held at the medians of their priors, without which a hierarchy has no mode
+    that speaks for it.
+    """
+    steady, settings = _steady(table)
+    return _predicted(steady, train, seed, settings, laplace)
+
+
+def prepare_preview(table: Table) -> None:
+    """Begin to compile what `preview` calls."""
+    steady, settings = _steady(table)
+    with double():
+        p, centring = compiled(steady.spec, settings), non_centred(steady.spec)
+        size = density(steady.spec).size
+        rows = jax.device_put(steady.rows)
+        p.gradients.prepare(np.zeros((settings.starts, size)), rows, centring)
+        p.describe.prepare(np.zeros((DESCRIBED, size)), rows, centring)
+
+
+def _steady(table: Table) -> tuple[Table, Settings]:
+    if not pooled_shapes(table.spec):
+        return table, SHORT
+    return replace(table, spec=replace(table.spec, steady=True)), FEW
 
 
 def _predicted(

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+from bayeslaw.infer.diagnose import pareto_k
 from bayeslaw.infer.model import STUDENT_DF, Likelihood
+from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.refit import Predicted
-from bayeslaw.runs import Runs
+from bayeslaw.runs import Runs, lineages_of
 
 ORIGINS = (0.5, 0.65, 0.8)  # shares of the lineages, by compute, that a law is fitted to
 REPLICATES = 200  # of the lineages, for the uncertainty of the weights
@@ -34,20 +36,6 @@ class Standing:
     behind: float = 0.0
     behind_se: float = 0.0
     k_hat: float = float("nan")
-
-
-def compute_of(runs: Runs) -> np.ndarray:
-    """6 N (D + D′) of every run."""
-    x = runs.table
-    return (6 * x["params"] * (x["pretrain_tokens"] + x["specialize_tokens"])).to_numpy(float)
-
-
-def lineages_of(runs: Runs) -> np.ndarray:
-    """The number of every run's trunk; trunks are numbered by their largest compute."""
-    x = runs.table.assign(compute=compute_of(runs))
-    largest = x.groupby(["sweep", "lineage"])["compute"].max().sort_values(kind="stable")
-    number = {key: i for i, key in enumerate(largest.index)}
-    return np.array([number[key] for key in zip(x["sweep"], x["lineage"], strict=True)])
 
 
 def origins_of(runs: Runs, within: np.ndarray | None = None) -> list[np.ndarray]:
@@ -138,3 +126,28 @@ def standings(
         )
         for k, n in enumerate(names)
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Loo:
+    """PSIS leave-one-lineage-out: expected log predictive density (sum), its standard error, and
+    the largest Pareto k; above .7 the sum is rough."""
+
+    elpd: float
+    se: float
+    k_hat: float
+
+
+def leave_one_out(m: Posterior) -> Loo | None:
+    """None for a point fit, which has no densities."""
+    if "log_likelihood" not in m.tree or "constant_data" not in m.tree:
+        return None
+    density = m.tree["log_likelihood"]["log_loss"].to_numpy().astype(float)
+    trunk = m.tree["constant_data"]["trunk"].to_numpy()
+    names = np.unique(trunk)
+    density = density.reshape(-1, density.shape[-1])
+    by_trunk = np.stack([density[:, trunk == k].sum(1) for k in names])
+    found = [pareto_k(-one) for one in by_trunk]
+    elpd = np.array([logsumexp(w + one) for (w, _), one in zip(found, by_trunk, strict=True)])
+    se = float(elpd.std() * np.sqrt(len(elpd)))
+    return Loo(float(elpd.sum()), se, max(k for _, k in found))

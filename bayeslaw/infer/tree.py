@@ -12,7 +12,7 @@ from arviz_base import from_dict
 from bayeslaw.infer.model import SIGMA, Described, Rows, Spec, non_centred
 from bayeslaw.infer.point import PointFit
 from bayeslaw.infer.sample import Draws, Programs, Settings, compiled, prior_draws
-from bayeslaw.runs import Runs
+from bayeslaw.runs import Runs, lineages_of
 
 PREDICTIVE_DRAWS = 500
 KEPT_DRAWS = 6400  # of all chains; longer runs are thinned evenly when they are kept
@@ -54,6 +54,7 @@ def tree_of(
         "prior": _named(spec, prior_values),
         "posterior_predictive": {"log_loss": (loc + scale * noise)[None].astype(np.float32)},
         "observed_data": {"log_loss": np.asarray(rows.log_loss)[kept]},
+        "constant_data": {"trunk": lineages_of(runs)},
         "sample_stats": {
             "energy": draws.energy,
             "diverging": draws.diverging.astype(bool),
@@ -116,7 +117,11 @@ def _named(spec: Spec, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _dims(spec: Spec) -> dict[str, list[str]]:
-    dims: dict[str, list[str]] = {"log_loss": ["run"], "lineage_offset": ["lineage"]}
+    dims: dict[str, list[str]] = {
+        "log_loss": ["run"],
+        "trunk": ["run"],
+        "lineage_offset": ["lineage"],
+    }
     for n, q in {**spec.law.parameters, "sigma": SIGMA}.items():
         inner = [f"{n}_term"] if q.prior.event_shape else []
         per_domain = [] if q.across == "shared" else ["domain"]

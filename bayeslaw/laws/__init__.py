@@ -14,12 +14,12 @@ from bayeslaw.laws.base import Anchor, Law, Param, Run, SumLaw, exponent, power
 
 __all__ = [
     "LAWS",
-    "MAPS",
     "Anchor",
     "Law",
     "Param",
     "Run",
     "SumLaw",
+    "catalogue",
     "exponent",
     "find_law",
     "power",
@@ -87,8 +87,6 @@ LAWS = Catalogue(
         "replay": "replay",
     }
 )
-# Maps from a loss to something else: no law of the loss, and never fitted to one.
-MAPS = ("accuracy",)
 
 
 def _made(expression: str, name: str = "") -> Law:
@@ -104,6 +102,18 @@ def _made(expression: str, name: str = "") -> Law:
 
 def _class(file: str, name: str) -> Any:
     return getattr(import_module(f"bayeslaw.laws.{file}"), name)
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every law and map: name, formula, inputs, source; `kind` law or map."""
+    from bayeslaw.laws.accuracy import Accuracy
+
+    def said(law: Any, kind: str) -> dict[str, Any]:
+        about = {"law": law.name, "kind": kind, "formula": law.formula}
+        return {**about, "inputs": list(law.inputs), "source": law.source}
+
+    maps = [Accuracy()]
+    return [said(law, "law") for law in LAWS.values()] + [said(m, "map") for m in maps]
 
 
 def find_law(name: str | Law) -> Law:

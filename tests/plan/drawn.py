@@ -9,9 +9,11 @@ import numpy as np
 import xarray as xr
 
 from bayeslaw.infer.diagnose import Diagnostics
+from bayeslaw.infer.discrepancy import Discrepancy, Hull
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.posterior import Posterior
-from bayeslaw.laws import Anchor, find_law
+from bayeslaw.infer.stack import Standing
+from bayeslaw.laws import Anchor, Run, find_law
 
 OPEN = Diagnostics(1.0, 4000.0, 4000.0, 0, 1.0, 0.1, 1, 8, 8, (1.0,), ())
 AT = Anchor(1e8, 1e10, 1e9, 3.0)
@@ -23,6 +25,7 @@ RANGES = {
     "split_ratio": (0.01, 1.0),
     "flops": (1e17, 1e20),
 }
+HULL = Hull.of(Run(*map(np.array, list(RANGES.values())[:3])))
 MIDDLE = {
     "level": 1.0,
     "a_size": 0.35,
@@ -64,7 +67,9 @@ def of(
                 diagnostics=OPEN,
                 tree=xr.DataTree.from_dict({"posterior": xr.Dataset(groups)}),
             ),
-        )
+        ),
+        (Standing(law, 1.0),),
+        Discrepancy(HULL, 0.3, 0.05, 0.5),
     )
 
 
