@@ -12,7 +12,7 @@ from scipy.stats import gaussian_kde
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed
-from bayeslaw.infer.assess import assess, kept, mixed
+from bayeslaw.infer.assess import Assessment, assess, kept, mixed
 from bayeslaw.infer.discrepancy import Discrepancy
 from bayeslaw.infer.fit import usable
 from bayeslaw.infer.model import STUDENT_DF, inputs_of, predict
@@ -115,10 +115,12 @@ def backtest(
         if train.sum() < MIN_TRAIN or not test.any():
             skipped[cut] = f"{train.sum()} runs to fit, {test.sum()} to predict"
             continue
-        found, weights[cut] = _one_cut(tables, train, test, seed)
+        found = cut_at(tables, train, test, seed)
+        weights[cut] = found.weights
+        draws = found.kinds(used[0], test, seed)
         loss = used[0].table["loss"].to_numpy(float)[test]
         rows += [
-            BacktestRow(cut, kind, int(train.sum()), int(test.sum()), **_scores(found[kind], loss))
+            BacktestRow(cut, kind, int(train.sum()), int(test.sum()), **scores(draws[kind], loss))
             for kind in KINDS
         ]
     if not rows:
@@ -133,14 +135,28 @@ def _known(runs: Runs, train: np.ndarray) -> np.ndarray:
     return domain.isin(set(domain[train])).to_numpy()
 
 
-def _one_cut(
-    tables: dict[str, Table], train: np.ndarray, test: np.ndarray, seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Kind -> draws (draw, run) of the loss of the runs in `test`; and the laws' weights."""
-    stand, discrepancy = assess(tables, train, seed)
-    good = kept(stand)
+@dataclass(frozen=True)
+class Cut:
+    """What the runs in `train` say of those in `test`: draws (draw, run) of log loss."""
+
+    mean: np.ndarray
+    run: np.ndarray
+    huber: np.ndarray
+    assessment: Assessment
+    weights: dict[str, float]
+
+    def kinds(self, runs: Runs, test: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+        """Kind of interval -> draws (draw, run) of the loss."""
+        beyond = discrepancies(self.assessment.discrepancy, runs, test, len(self.run), seed)
+        every = (self.mean, self.run, self.run + beyond, self.huber)
+        return {kind: np.exp(draws) for kind, draws in zip(KINDS, every, strict=True)}
+
+
+def cut_at(tables: dict[str, Table], train: np.ndarray, test: np.ndarray, seed: int) -> Cut:
+    """Fit the runs in `train` (masks) as `fit` would, and predict those in `test`."""
+    found = assess(tables, train, seed)
+    good = kept(found.standings)
     predicted = [refit(tables[s.law], train, seed) for s in good]
-    first = next(iter(tables.values()))
     rng = np.random.default_rng(seed)
     mean, run, scale = (
         _resampled(mixed([part[:, test] for part in parts], good))
@@ -151,19 +167,20 @@ def _one_cut(
         )
     )
     noisy = run + scale * rng.standard_t(STUDENT_DF, run.shape)
-    calibrated = noisy + _discrepancies(discrepancy, first.runs, test, seed)
-    huber = _huber(first, train, test, seed, rng)
-    kinds = {"mean": mean, "run": noisy, "calibrated": calibrated, "huber": huber}
-    return {k: np.exp(v) for k, v in kinds.items()}, {s.law: s.weight for s in good}
+    huber = _huber(next(iter(tables.values())), train, test, seed, rng)
+    return Cut(mean, noisy, huber, found, {s.law: s.weight for s in good})
 
 
 def _resampled(draws: np.ndarray) -> np.ndarray:
     return draws[np.linspace(0, len(draws) - 1, DRAWS).astype(int)]
 
 
-def _discrepancies(discrepancy: Discrepancy, runs: Runs, test: np.ndarray, seed: int) -> np.ndarray:
+def discrepancies(
+    discrepancy: Discrepancy, runs: Runs, test: np.ndarray, draws: int, seed: int
+) -> np.ndarray:
+    """Draws (draw, run) of the discrepancy at the runs in `test`, each on its own domain."""
     t = runs.table[test]
-    every = discrepancy.sample(inputs_of(t), len(runs.domains), DRAWS, seed)
+    every = discrepancy.sample(inputs_of(t), len(runs.domains), draws, seed)
     domain = [runs.domains.index(d) for d in t["domain"]]
     return every[:, np.arange(len(t)), domain]
 
@@ -197,7 +214,7 @@ def _every(table: Table, rows: Any, theta: dict[str, np.ndarray]) -> Any:
     return jax.jit(jax.vmap(lambda t: predict(law, rows.run, rows.at, t)))(theta)
 
 
-def _scores(draws: np.ndarray, loss: np.ndarray) -> dict[str, float]:
+def scores(draws: np.ndarray, loss: np.ndarray) -> dict[str, float]:
     """Scores of predictive draws (draw, run) at the measured losses (run,)."""
     found: dict[str, float] = {}
     for prob in (50, 80, 90, 95):

@@ -13,7 +13,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from bayeslaw import RunsError, SweepError, read_posterior
+from bayeslaw import LAWS, RunsError, SweepError, read_posterior
 from bayeslaw.cli import DONE, FAILED_CHECKS, INTERRUPTED, USER_ERROR, bar, run, words
 from tests.conftest import simulated, two_stage
 from tests.fitted import FAILURE, failed, single, split
@@ -115,11 +115,11 @@ def test_fit_takes_every_option(say, files, fake_fit, tmp_path):
     code, *_ = say(
         "fit", tmp_path / "*.csv", "--law", "additive", "--law", "transfer", "--method", "laplace",
         "--likelihood", "normal", "--seed", 7, "--out", tmp_path / "p.nc",
-        "--map", "loss=val_loss", "--unit", "bits/token",
+        "--map", "loss=val_loss", "--unit", "bits/token", "--fix", "a_size=0.3",
     )  # fmt: skip
     assert code == DONE
     (runs, *rest), _ = calls[0]
-    assert rest == [["additive", "transfer"], "laplace", 7, "normal"]
+    assert rest == [["additive", "transfer"], "laplace", 7, "normal", {"a_size": 0.3}]
     assert runs.table["loss"].to_numpy() == pytest.approx(table["val_loss"] * np.log(2))
 
 
@@ -245,7 +245,9 @@ def test_fit_and_check_answer_in_json(say, files, tmp_path):
     assert law["diagnostics"]["r_hat"] is None
     assert set(law["published"]["E"]["d0"]) == {"mean", "sd", "interval"}
     code, said, _ = say("check", out, "--json")
-    assert {**json.loads(said), "seconds": 0} == {**answer, "plots": [], "seconds": 0}
+    assert {**json.loads(said), "seconds": 0, "left_out": {}} == {
+        **answer, "plots": [], "seconds": 0,
+    }  # fmt: skip
 
 
 def test_a_failed_fit_answers_in_json_and_leaves_with_two(say, files):
@@ -264,7 +266,39 @@ def test_forecast_answers_a_table_in_its_order(say, files):
     assert (code, answer["schema"], err) == (DONE, 1, "")
     assert all(set(row) >= ROW for row in answer["rows"])
     assert [(r["params"], r["domain"]) for r in answer["rows"]] == [(4e6, "d1"), (1e6, "d0")]
-    assert {r["kind"] for r in answer["rows"]} == {"run"}
+    assert {r["kind"] for r in answer["rows"]} == {"calibrated"}
+
+
+def test_laws_lists_every_law_and_map(say):
+    code, said, _ = say("laws", "--json")
+    entries = json.loads(said)["laws"]
+    assert code == DONE
+    assert [e["law"] for e in entries] == [*LAWS, "accuracy"]
+    assert entries[-1]["kind"] == "map"
+    code, said, _ = say("laws")
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert "2203.15556" in said
+
+
+def test_compare_answers_in_json_and_in_a_table(say, files, tmp_path):
+    code, said, _ = say("compare", files / "single.nc", "--plot", tmp_path / "c.png", "--json")
+    (entry,) = json.loads(said)["laws"]
+    assert (code, entry["law"], entry["weight"]) == (DONE, "chinchilla", 1.0)
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    code, said, _ = say("compare", files / "single.nc")
+    assert said.splitlines()[0].split()[:2] == ["law", "weight"]
+    assert all(len(line) <= 80 for line in said.splitlines())
+
+
+def test_backtest_answers_in_json_and_in_a_table(say, files):
+    how = ("backtest", files / "single.csv", "--law", "chinchilla", "--cut", "0.6")
+    code, said, _ = say(*how, "--json")
+    answer = json.loads(said)
+    assert (code, answer["schema"], answer["by"]) == (DONE, 1, "flops")
+    assert [r["kind"] for r in answer["rows"]] == ["mean", "run", "calibrated", "huber"]
+    code, said, _ = say(*how, "--by", "params")
+    assert "laws at 0.6: chinchilla 1.00" in said
+    assert all(len(line) <= 80 for line in said.splitlines())
 
 
 def test_plan_answers_with_the_promised_keys(say, files):

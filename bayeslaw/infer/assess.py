@@ -23,6 +23,7 @@ class Assessment(NamedTuple):
 
     standings: tuple[Standing, ...]
     discrepancy: Discrepancy
+    misses: tuple[Miss, ...] = ()
 
 
 def assess(
@@ -50,11 +51,11 @@ def assess(
         progress(f"{name}, on the smaller runs")
         predicted[name] = [preview(table, train, seed) for train in origins]
     stand = standings(runs, predicted, origins, first.spec.likelihood, within, seed)
-    misses = [
+    misses = tuple(
         _miss(first, train, within & ~train, [predicted[s.law][i] for s in stand], stand)
         for i, train in enumerate(origins)
-    ]
-    return Assessment(stand, prior_of(first, within).updated(misses))
+    )
+    return Assessment(stand, prior_of(first, within).updated(misses), misses)
 
 
 def equal(laws: Iterable[str]) -> tuple[Standing, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
-from bayeslaw.infer.assess import assess, equal, kept, prior_of
+from bayeslaw.infer.assess import Assessment, assess, equal, kept, prior_of
 from bayeslaw.infer.diagnose import Diagnostics, array_stats
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.laplace import laplace
@@ -83,18 +83,18 @@ def fit(
         with double():
             tables[law.name] = Table.of(rows, law, likelihood, fixed)
     if method == "huber":
-        stand, discrepancy = equal(tables), prior_of(next(iter(tables.values())))
+        found = Assessment(equal(tables), prior_of(next(iter(tables.values()))))
     else:
-        stand, discrepancy = assess(tables, seed=seed, progress=said)
+        found = assess(tables, seed=seed, progress=said)
     # Laws that are named are sampled whatever they are worth.
-    sampled = stand if laws else kept(stand)
+    sampled = found.standings if laws else kept(found.standings)
     members = []
     for s in sampled:
         said(s.law)
         with double():
             member = _fit_one(tables[s.law], method, seed, settings)
         members.append(replace(member, weight=max(s.weight, 1e-6) if member.passed else 0.0))
-    return Ensemble(tuple(members), stand, discrepancy)
+    return Ensemble(tuple(members), found.standings, found.discrepancy)
 
 
 def point_fit(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpyro.distributions import biject_to
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, minimize
 
 from bayeslaw.infer.model import Rows, Spec, held, predict
 
@@ -21,6 +21,15 @@ BOOTSTRAP_STEPS = 60
 On = Literal["log_loss", "loss"]
 # A function of squared, scaled residuals z -> (ρ, ρ′, ρ″), as scipy's least_squares takes it.
 Rho = str | Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A local minimum, and how many starts ended in it."""
+
+    objective: float
+    theta: dict[str, np.ndarray]  # parameter -> (domain, …)
+    starts: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,7 @@ class PointFit:
     sigma: np.ndarray  # (domain,) sd of the residuals of log loss, from their median magnitude
     residuals: np.ndarray  # (row,)
     z: np.ndarray  # the same as a flat vector on the real line
+    optima: tuple[Optimum, ...]  # the separated ones, best first
 
     @property
     def agree(self) -> int:
@@ -69,23 +79,57 @@ def minimise(
         return np.clip(slopes, -1e8, 1e8)  # far from the runs it may overflow
 
     fits = []
-    for z in np.asarray(draw(random.split(random.key(seed), starts))):
-        # A first pass on a wide scale finds the basin; the narrow one is nearly L1 and rough.
-        for width in (max(scale, 0.05), scale):
+    for i, z in enumerate(np.asarray(draw(random.split(random.key(seed), starts)))):
+        # The narrow scale is nearly L1, and rough: it has optima that a first pass on a wide one
+        # never sees, and the wide one finds the basin where the narrow gets stuck. Both are tried.
+        direct = rho == "huber" and i % 2 == 1
+        for width in () if direct else (max(scale, 0.05), scale):
             found = least_squares(
                 fun, z, jac, loss=rho, f_scale=width, x_scale="jac", max_nfev=1000,
                 xtol=1e-12, ftol=1e-14, gtol=1e-12,
             )  # fmt: skip
             z = found.x
-        fits.append((float(found.cost), z))
+        fits.append(_polished(fun, jac, z, scale) if rho == "huber" else (float(found.cost), z))
     fits.sort(key=lambda fit: fit[0])
     objective, z = fits[0]
     theta = {n: np.asarray(v) for n, v in unpack(z).items()}
+    optima = tuple(
+        Optimum(f, {n: np.asarray(v) for n, v in unpack(z).items()}, count)
+        for f, z, count in _separated(fits)
+    )
     log_residuals = np.asarray(_functions(spec, "log_loss")[0](z, rows))
     sigma = np.array(
         [np.median(np.abs(r[k])) / 0.6745 for r, k in zip(log_residuals, kept, strict=True)]
     )
-    return PointFit(theta, objective, tuple(f[0] for f in fits), sigma, fun(z), z)
+    return PointFit(theta, objective, tuple(f[0] for f in fits), sigma, fun(z), z, optima)
+
+
+def _polished(fun: Any, jac: Any, z: np.ndarray, delta: float) -> tuple[float, np.ndarray]:
+    """The Huber objective down from z by quasi-Newton steps, which least squares stops short of."""
+
+    def objective(z: np.ndarray) -> tuple[float, np.ndarray]:
+        r = fun(z)
+        size = np.abs(r)
+        rho = np.where(size < delta, size**2 / 2, delta * (size - delta / 2))
+        return float(rho.sum()), np.clip(r, -delta, delta) @ jac(z)
+
+    before = objective(z)[0]
+    with np.errstate(all="ignore"):
+        found = minimize(objective, z, jac=True, method="BFGS", options={"gtol": 1e-9})
+    return (float(found.fun), found.x) if found.fun < before else (before, z)
+
+
+def _separated(fits: list[tuple[float, np.ndarray]]) -> list[tuple[float, np.ndarray, int]]:
+    """Ends of the starts, best first, that differ by more than the roughness of the objective."""
+    found: list[tuple[float, np.ndarray, int]] = []
+    for objective, z in fits:
+        for i, (best, at, count) in enumerate(found):
+            if abs(objective - best) < 2e-5 * best and np.abs(z - at).max() < 0.1:
+                found[i] = (best, at, count + 1)
+                break
+        else:
+            found.append((objective, z, 1))
+    return found
 
 
 def bootstrap(

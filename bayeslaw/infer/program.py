@@ -21,7 +21,7 @@ from bayeslaw.infer.precision import cache_folder
 from bayeslaw.laws import Anchor, Run
 from bayeslaw.whole import whole
 
-KEPT = 256  # programs in the cache folder; the oldest go first
+KEPT = 1024  # programs in the cache folder; the oldest go first
 
 _pool = ThreadPoolExecutor(2, thread_name_prefix="compile")
 Kind = TypeVar("Kind", bound=type[tuple])

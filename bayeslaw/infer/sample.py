@@ -120,7 +120,15 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
             rng_key=key,
         )
 
+    @lru_cache(maxsize=1)
+    def set_up() -> None:
+        # NumPyro's kernel works only after its init has run, or was traced. A `begin` that came
+        # from the cache of programs was not.
+        u, one = np.zeros(d.size), np.zeros(())
+        jax.eval_shape(begin, _keys(np.random.default_rng(0), 1)[0], u, one, u, one)
+
     def block(state: Any, *args: Any) -> tuple[Any, Trace]:
+        set_up()
         every_chain = jax.vmap(lambda state: kernel(state, args, {}))
 
         def step(state: Any, _: Any) -> tuple[Any, Trace]:

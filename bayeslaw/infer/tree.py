@@ -88,6 +88,10 @@ def point_tree(spec: Spec, point: PointFit, runs: Runs) -> Any:
             "posterior": {**values, "sigma": point.sigma[None, None]},
             "observed_data": {"log_loss": np.log(runs.table["loss"].to_numpy(float))},
             "sample_stats": {"objective": np.array([[point.objective]])},
+            "constant_data": {
+                "optimum": np.array([o.objective for o in point.optima]),
+                "optimum_starts": np.array([o.starts for o in point.optima]),
+            },
         },
         coords={"domain": list(runs.domains), "run": np.arange(len(runs)), **_terms(spec)},
         dims=_dims(spec),

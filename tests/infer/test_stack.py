@@ -1,0 +1,160 @@
+"""Stacking: the weights, the rolling origins, and what a sweep says of its laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+
+from bayeslaw import Runs, find_law, fit
+from bayeslaw.infer.allowed import allowed, left_out, spoken_of
+from bayeslaw.infer.assess import LEAST, kept, mixed
+from bayeslaw.infer.compare import comparison
+from bayeslaw.infer.refit import Predicted
+from bayeslaw.infer.stack import Standing, log_density, origins_of, weigh
+from bayeslaw.runs import compute_of, lineages_of
+from tests.conftest import simulated, two_stage
+from tests.fitted import single
+
+
+def test_a_law_that_is_better_everywhere_gets_all():
+    density = np.stack([np.zeros(50), np.full(50, -3.0)])
+    weight, sd = weigh(density, np.arange(50))
+    assert weight[0] > 0.98
+    assert sd[0] < 0.05
+
+
+def test_weights_are_those_of_the_mixture_that_made_the_runs():
+    rng = np.random.default_rng(0)
+    truth = rng.random(4000) < 0.3
+    y = np.where(truth, 0.0, 3.0) + rng.standard_normal(4000)
+    density = np.stack([norm(0, 1).logpdf(y), norm(3, 1).logpdf(y)])
+    weight, sd = weigh(density, np.arange(4000))
+    np.testing.assert_allclose(weight, [0.3, 0.7], atol=4 * sd.max())
+    assert sd.max() < 0.03
+
+
+def test_few_lineages_leave_the_weights_uncertain():
+    rng = np.random.default_rng(1)  # rows of a lineage agree
+    density = np.repeat(rng.standard_normal((2, 3)), 20, axis=1)
+    assert weigh(density, np.arange(60) // 20)[1][0] > weigh(density, np.arange(60))[1][0]
+
+
+def test_one_law_has_all_the_weight():
+    np.testing.assert_array_equal(weigh(np.zeros((1, 5)), np.arange(5))[0], [1.0])
+
+
+def test_log_density_is_that_of_the_likelihood():
+    p = Predicted(np.zeros((1, 3)), np.zeros((1, 3)), np.full((1, 3), 0.5))
+    y = np.array([-1.0, 0.0, 2.0])
+    np.testing.assert_allclose(log_density(p, y, "normal")[0], norm(0, 0.5).logpdf(y))
+
+
+def test_origins_leave_out_whole_lineages_the_largest():
+    runs = Runs.from_table(two_stage())
+    origins = origins_of(runs)
+    assert [m.sum() for m in origins] == [48]
+    lineage = lineages_of(runs)
+    for train in origins:
+        assert not set(lineage[train]) & set(lineage[~train])
+        assert compute_of(runs)[~train].max() == compute_of(runs).max()
+
+
+def test_too_few_lineages_make_no_origin():
+    assert origins_of(Runs.from_table(simulated(4))) == []
+
+
+def test_laws_of_little_weight_are_not_sampled_and_the_best_always_is():
+    stand = [Standing("a", 0.01), Standing("b", 0.6), Standing("c", 0.39)]
+    assert [s.law for s in kept(stand)] == ["b", "c"]
+    assert sum(s.weight for s in kept(stand)) == pytest.approx(1.0)
+    many = [Standing(str(i), LEAST / 2) for i in range(40)]
+    assert len(kept(many)) == 1
+
+
+def test_a_mixture_has_every_laws_draws_by_weight():
+    parts = [np.zeros((100, 2)), np.ones((100, 2))]
+    assert mixed(parts, [Standing("a", 0.25), Standing("b", 0.75)]).mean() == 0.75
+
+
+@pytest.mark.slow
+def test_the_law_that_made_the_runs_is_found():
+    # A strong bottleneck: the plain sum bends the other way.
+    rng = np.random.default_rng(0)
+    n, d = np.exp(rng.uniform(np.log([5e7, 1e9]), np.log([5e9, 3e11]), (120, 2))).T
+    size, data = 480 * n**-0.35, 2100 * d**-0.37
+    table = simulated(120).assign(params=n, pretrain_tokens=d)
+    table["loss"] = (1.8 + (size**6 + data**6) ** (1 / 6)) * np.exp(
+        0.003 * rng.standard_normal(120)
+    )
+    fitted = fit(Runs.from_table(table), ["chinchilla", "coupled"])
+    assert fitted.weights()["coupled"] > 0.9
+    (plain,) = [s for s in fitted.standings if s.law == "chinchilla"]
+    assert plain.behind > 2 * plain.behind_se > 0
+
+
+@pytest.mark.slow
+def test_where_no_law_made_the_runs_the_stack_is_as_good_as_its_best_law():
+    # A floor that depends on the size, which neither law has.
+    table = simulated(100, noise=0.003, seed=1)
+    table["loss"] *= 1 + 0.03 * np.sin(np.log(table["params"]))
+    runs = Runs.from_table(table)
+    fitted = fit(runs, ["chinchilla", "coupled"])
+    assert sum(fitted.weights().values()) == pytest.approx(1.0)
+    assert fitted.discrepancy.unit > 0
+    said = {e["law"]: e for e in comparison(fitted)}
+    assert all(np.isfinite(e["elpd"]) and e["elpd_se"] > 0 for e in said.values())
+
+
+def test_comparison_names_every_law_that_was_looked_at():
+    (entry,) = comparison(single())
+    assert entry["law"] == "chinchilla"
+    assert entry["sampled"]
+    assert entry["passed"]
+    assert entry["loo_k_hat"] < 0.7
+    # 60 runs of 1 % noise: the log density of each is near that of a Student-t of that scale.
+    assert 60 * 2.5 < entry["elpd"] < 60 * 4
+
+
+SINGLE, TWO = Runs.from_table(simulated(12)), Runs.from_table(two_stage())
+
+
+def test_a_table_allows_the_laws_whose_inputs_it_has():
+    assert {law.name for law in allowed(SINGLE)} == {"chinchilla", "coupled", "farseer"}
+    assert all(law.two_stage for law in allowed(TWO))
+    assert {"additive", "gap", "mixture"} <= {law.name for law in allowed(TWO)}
+
+
+@pytest.mark.parametrize(
+    ("runs", "law", "why"),
+    [
+        (SINGLE, "additive", "specialize_tokens is never more than 0"),
+        (TWO, "chinchilla", "specialize_tokens is not among its inputs"),
+        (SINGLE, "repeated", "no run repeats its tokens"),
+        (SINGLE, "bounded", "no run repeats its tokens"),
+        (TWO, "replay", "replay is never more than 0"),
+        (TWO, "forgetting", "no row is of a branch on another domain"),
+    ],
+)
+def test_a_law_that_is_left_out_has_a_reason(runs, law, why):
+    assert why in left_out(runs)[law]
+
+
+def test_a_law_whose_columns_are_there_is_taken():
+    repeats = Runs.from_table(simulated(12).assign(unique_tokens=1e9))
+    assert {"repeated", "bounded"} <= {law.name for law in allowed(repeats)}
+    one_base = two_stage().assign(pretrain_tokens=1e8, replay=0.2)
+    one_base["run_id"] = [str(i) for i in range(len(one_base))]
+    assert "replay" in {law.name for law in allowed(Runs.from_table(one_base))}
+
+
+def test_each_law_sees_the_rows_that_it_speaks_of():
+    table = two_stage()
+    foreign = table[table["branch"] == "d0"].assign(domain="d1", loss=9.0)
+    runs = Runs.from_table(pd.concat([table, foreign]))
+    own = spoken_of(runs, find_law("additive")).table
+    other = spoken_of(runs, find_law("forgetting")).table
+    assert (own["loss"] < 9).all()
+    assert set(other.loc[other["specialize_tokens"] > 0, "loss"]) == {9.0}
+    assert (spoken_of(runs, find_law("replay")).table["specialize_tokens"] > 0).all()
