@@ -38,7 +38,7 @@ class BacktestRow:
     """How one kind of interval did at one cut; averages over the runs beyond it.
 
     cov…: share of the runs inside the central interval of that probability. width90: of that
-    interval. crps: continuous ranked probability score. log_score: log density of the measured
+    interval. interval_score: its width and 20 times what misses it. crps: continuous ranked probability score. log_score: log density of the measured
     loss (kernel estimate). All in nats per token. error: mean |median prediction / loss - 1|.
     """
 
@@ -51,6 +51,7 @@ class BacktestRow:
     cov90: float
     cov95: float
     width90: float
+    interval_score: float
     crps: float
     log_score: float
     error: float
@@ -222,7 +223,9 @@ def scores(draws: np.ndarray, loss: np.ndarray) -> dict[str, float]:
         low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
         found[f"cov{prob}"] = float(((loss >= low) & (loss <= high)).mean())
         if prob == 90:
+            missed = np.maximum(low - loss, 0) + np.maximum(loss - high, 0)
             found["width90"] = float((high - low).mean())
+            found["interval_score"] = float((high - low + 20 * missed).mean())
     ordered = np.sort(draws, axis=0)
     rank = (2 * np.arange(1, len(draws) + 1) - len(draws) - 1)[:, None]
     spread = (rank * ordered).sum(0) / len(draws) ** 2
