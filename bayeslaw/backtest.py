@@ -38,8 +38,9 @@ class BacktestRow:
     """How one kind of interval did at one cut; averages over the runs beyond it.
 
     cov…: share of the runs inside the central interval of that probability. width90: of that
-    interval. interval_score: its width and 20 times what misses it. crps: continuous ranked probability score. log_score: log density of the measured
-    loss (kernel estimate). All in nats per token. error: mean |median prediction / loss - 1|.
+    interval. interval_score: that width, and 20 times what misses it. crps: continuous ranked
+    probability score. log_score: log density of the measured loss (kernel estimate). All in nats
+    per token. error: mean |median prediction / loss - 1|.
     """
 
     cut: float

@@ -5,8 +5,8 @@ and measures the calibrated intervals on each file with the prior learnt on the 
 file and corpus with one recipe and one metric; at every cut the smaller runs by compute are fitted,
 as `bayeslaw backtest` does it, and the larger predicted. Files weigh equally, sets within a file
 equally, cuts within a set equally; cuts that leave fewer than 10 runs are not looked at. The
-fine-tuning runs of rectified_finetune.csv make no set: theirs is comparable within a model only, and
-a model has 15 rows.
+fine-tuning runs of rectified_finetune.csv make no set: their losses are comparable within a model
+only, and a model has 15 rows.
 
     python bench/discrepancy.py FOLDER [CASES.pkl]
 """

@@ -14,8 +14,8 @@ from bayeslaw.backtest import KINDS, scores
 from tests.conftest import simulated
 
 KEYS = {
-    "cut", "kind", "n_train", "n_test", "cov50", "cov80", "cov90", "cov95", "width90", "interval_score", "crps",
-    "log_score", "error",
+    "cut", "kind", "n_train", "n_test", "cov50", "cov80", "cov90", "cov95", "width90",
+    "interval_score", "crps", "log_score", "error",
 }  # fmt: skip
 
 

@@ -25,7 +25,8 @@ from bayeslaw.infer.point import HUBER_DELTA, On, PointFit, Rho, minimise
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.refit import Table
-from bayeslaw.infer.sample import Settings, modes, prepare, sample
+from bayeslaw.infer.sample import Settings, modes, prepare
+from bayeslaw.infer.separated import sample_modes
 from bayeslaw.infer.tree import point_tree, tree_of
 from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Fault, Runs, refuse
@@ -213,7 +214,7 @@ def _fit_one(table: Table, method: Method, seed: int, settings: Settings) -> Pos
     if method == "laplace":
         draws = laplace(spec, rows, found, seed, settings)
     else:
-        draws = sample(spec, rows, found, seed, settings)
+        draws = sample_modes(spec, rows, found, seed, settings)
     tree = tree_of(spec, rows, draws, runs.take(table.cells), table.lineages, seed, settings)
     return Posterior(**about, diagnostics=draws.diagnostics, tree=tree)
 
