@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayeslaw.backtest import Backtest, backtest
+    from bayeslaw.calibrate import Calibration, calibrate
     from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
     from bayeslaw.forecast import Forecast, forecast
     from bayeslaw.infer.ensemble import Ensemble, read_posterior
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "LAWS", "Backtest", "BayeslawError", "Ensemble", "FitError", "Forecast", "Law", "Param", "Plan",
-    "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError", "__version__",
-    "backtest",
-    "find_law", "fit", "forecast", "plan", "point_fit", "read_posterior", "read_runs",
+    "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast", "Law",
+    "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError",
+    "__version__", "backtest", "calibrate", "find_law", "fit", "forecast", "plan", "point_fit",
+    "read_posterior", "read_runs",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -40,6 +41,7 @@ _HOME = {
     "find_law": "laws",
     "fit": "infer.fit", "point_fit": "infer.fit", "Posterior": "infer.posterior",
     "Ensemble": "infer.ensemble", "read_posterior": "infer.ensemble",
+    "Calibration": "calibrate", "calibrate": "calibrate",
     "Backtest": "backtest", "backtest": "backtest",
     "Forecast": "forecast", "forecast": "forecast",
     "Plan": "plan.plan", "plan": "plan.plan",

@@ -21,6 +21,7 @@ MAY = {
     "laws": {"errors"},
     "infer": {"laws", "runs", "errors", "whole"},
     "backtest": {"infer", "laws", "runs", "errors"},
+    "calibrate": {"infer", "laws", "runs", "errors", "whole"},
     "forecast": {"infer", "laws", "errors", "quantity"},
     "plan": {"infer", "laws", "cost", "errors", "whole"},
     "plots": {"infer", "whole"},
@@ -28,6 +29,7 @@ MAY = {
     "sweep": {"errors", "quantity"},
     "train": {"corpus", "sweep", "runs", "cost", "errors", "whole"},
     "cli": {
+        "calibrate",
         "plots",
         "backtest",
         "laws",
@@ -39,7 +41,7 @@ MAY = {
         "errors",
         "quantity",
     },
-    "__init__": {"backtest", "plan", "forecast", "infer", "runs", "laws", "errors"},
+    "__init__": {"calibrate", "backtest", "plan", "forecast", "infer", "runs", "laws", "errors"},
     "__main__": {"cli"},
 }
 HEAVY = {"jax", "torch", "pandas", "pandera", "numpyro", "matplotlib", "arviz_plots"}

@@ -249,6 +249,39 @@ def backtest(
 
 
 @app.command()
+def calibrate(
+    law: Annotated[str, typer.Argument(metavar="LAW", help="additive, FILE.py:CLASS, ...")],
+    design: Annotated[
+        list[str], typer.Option("--design", metavar="RUNS", help="Runs whose inputs to take.")
+    ],
+    simulations: Annotated[int, typer.Option(min=2, help="Sweeps to simulate.")] = 200,
+    seed: Seed = 0,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Ranks, as a PNG.")] = None,
+    columns: Mapped = None,
+    unit: Unit = None,
+    json: Json = False,
+) -> None:
+    """Simulate sweeps from a law's prior and fit them: are its intervals honest?"""
+    mapping = pairs(columns, "--map")
+    if plot is not None:
+        writable(plot)
+        os.environ["MPLBACKEND"] = "agg"
+    from bayeslaw.calibrate import calibrate as simulate
+    from bayeslaw.runs import read_runs
+
+    runs = read_runs(*design, map=mapping, unit=unit)
+    with progress("simulating") as step:
+        done = simulate(law, runs, simulations, seed, step)
+    if plot is not None:
+        done.draw(plot)
+    if json:
+        print_answer({**done.to_json(), "plot": plot and str(plot)})
+    else:
+        say(words.calibrate(done.to_json()))
+        say([f"\nwrote {plot}"] if plot is not None else [])
+
+
+@app.command()
 def forecast(
     posterior: Posterior,
     params: Annotated[float | None, number("N, as 7B.")] = None,

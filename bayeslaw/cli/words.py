@@ -113,6 +113,25 @@ def backtest(said: dict[str, Any]) -> list[str]:
     return lines
 
 
+def calibrate(said: dict[str, Any]) -> list[str]:
+    """A row for every coordinate of the posterior."""
+    rows = [
+        [
+            p["name"],
+            *(f"{100 * p[c]:.1f}%" for c in ("cov50", "cov90", "cov95")),
+            f"{p['p_value']:.2f}",
+        ]
+        for p in said["parameters"]
+    ]
+    return [
+        *_folded(f"{said['law']}: {said['simulations']} simulated sweeps; {said['refused']} fits "
+                 "did not pass the gate and are counted all the same"),
+        *table(["parameter", "in 50%", "in 90%", "in 95%", "p (uniform)"], rows),
+        "",
+        f"Monte Carlo sd of the 90% column: {100 * said['monte_carlo_sd90']:.1f} points",
+    ]  # fmt: skip
+
+
 def fit(
     fitted: Ensemble, summary: Sequence[str], others: dict[str, str], out: Path, seconds: float
 ) -> list[str]:
