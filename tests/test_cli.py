@@ -112,14 +112,17 @@ def test_fit_takes_every_option(say, files, fake_fit, tmp_path):
     calls = fake_fit(split())
     table = two_stage().rename(columns={"loss": "val_loss"})
     table.to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "priors.toml").write_text("b_data = { lognormal = [0.3, 0.2] }\n")
     code, *_ = say(
         "fit", tmp_path / "*.csv", "--law", "additive", "--law", "transfer", "--method", "laplace",
         "--likelihood", "normal", "--seed", 7, "--out", tmp_path / "p.nc",
         "--map", "loss=val_loss", "--unit", "bits/token", "--fix", "a_size=0.3",
+        "--priors", tmp_path / "priors.toml",
     )  # fmt: skip
     assert code == DONE
     (runs, *rest), _ = calls[0]
-    assert rest == [["additive", "transfer"], "laplace", 7, "normal", {"a_size": 0.3}]
+    assert rest[:-1] == [["additive", "transfer"], "laplace", 7, "normal", {"a_size": 0.3}]
+    assert float(rest[-1]["b_data"].mean) == pytest.approx(0.3 * np.exp(0.02))
     assert runs.table["loss"].to_numpy() == pytest.approx(table["val_loss"] * np.log(2))
 
 
@@ -246,7 +249,7 @@ def test_fit_and_check_answer_in_json(say, files, tmp_path):
     assert set(law["published"]["E"]["d0"]) == {"mean", "sd", "interval"}
     code, said, _ = say("check", out, "--json")
     assert {**json.loads(said), "seconds": 0, "left_out": {}} == {
-        **answer, "plots": [], "seconds": 0,
+        **answer, "warnings": [], "plots": [], "seconds": 0,
     }  # fmt: skip
 
 

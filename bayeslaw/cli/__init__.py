@@ -137,6 +137,9 @@ def fit(
         list[str] | None,
         typer.Option("--fix", metavar="NAME=NUMBER", help="Hold a parameter; again for more."),
     ] = None,
+    priors: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="As a_size = { lognormal = [0.35, 0.2] }.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Fit laws to tables of runs and write their posterior."""
@@ -150,8 +153,13 @@ def fit(
     from bayeslaw.infer.allowed import left_out
     from bayeslaw.infer.fit import fit as fit_laws
 
+    ours = None
+    if priors is not None:
+        from bayeslaw.infer.priors import read_priors
+
+        ours = read_priors(priors)
     with progress("fitting") as step:
-        fitted = fit_laws(table, laws or None, method, seed, likelihood, held, progress=step)
+        fitted = fit_laws(table, laws or None, method, seed, likelihood, held, ours, progress=step)
     fitted.save(out)
     others = {} if laws else left_out(table)
     took = time.perf_counter() - began
@@ -173,6 +181,7 @@ def check(
     if plots is not None:
         writable(plots / "plot.png")
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.infer.warn import cautions
 
     fitted = read_posterior(posterior)
     drawn: list[Path] = []
@@ -184,9 +193,13 @@ def check(
         with progress("drawing") as step:
             drawn = draw_all(fitted, plots, step)
     if json:
-        print_answer({**fit_answer(fitted, posterior), "plots": list(map(str, drawn))})
+        minded = [c.to_json() for c in cautions(fitted)]
+        print_answer(
+            {**fit_answer(fitted, posterior), "warnings": minded, "plots": list(map(str, drawn))}
+        )
     else:
         warn(words.failures(fitted))
+        say(words.minded(cautions(fitted)))
         say(words.check(fitted))
         say([f"\n{len(drawn)} plots in {plots}"] if plots is not None else [])
     leave(fitted)

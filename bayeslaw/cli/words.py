@@ -154,6 +154,15 @@ def _not_sampled(fitted: Ensemble, others: dict[str, str]) -> list[str]:
     return ["", *(part for line in lines for part in _folded(line))] if lines else []
 
 
+def minded(found: Sequence[Any]) -> list[str]:
+    """Warnings by their codes, a line or two for each."""
+    lines = []
+    for c in found:
+        of = f" ({c.law})" if c.law else ""
+        lines += _folded(f"{c.code}{of}: {c.message}")
+    return [*lines, ""] if lines else []
+
+
 def check(fitted: Ensemble) -> list[str]:
     first = fitted.members[0]
     counts = ", ".join(f"{c} {n.replace('_', ' ')}" for n, c in first.counts.items() if c)

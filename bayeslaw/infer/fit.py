@@ -24,6 +24,7 @@ from bayeslaw.infer.model import (
 from bayeslaw.infer.point import HUBER_DELTA, On, PointFit, Rho, minimise
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
+from bayeslaw.infer.priors import with_priors
 from bayeslaw.infer.refit import Table
 from bayeslaw.infer.sample import Settings, modes, prepare
 from bayeslaw.infer.separated import sample_modes
@@ -42,6 +43,7 @@ def fit(
     seed: int = 0,
     likelihood: Likelihood = "student",
     fixed: Mapping[str, float] | None = None,
+    priors: Mapping[str, Any] | None = None,
     settings: Settings = Settings(),
     progress: Callable[[str], None] | None = None,
 ) -> Ensemble:
@@ -53,6 +55,7 @@ def fit(
     likelihood: of log loss, `student` (ν = 4) or `normal`.
     fixed: parameter -> value to hold it at, in every domain; of some laws also by the published
         names (E, A, B, alpha, beta).
+    priors: parameter -> NumPyro distribution, in place of a law's own; see `read_priors`.
     seed: same seed, same result.
 
     A law that fails the gate is kept with weight 0 and named; `Ensemble.passed` tells whether any
@@ -70,6 +73,8 @@ def fit(
             "differ by more than a law knows. Fit one at a time"
         )
     chosen = [find_law(law) for law in laws] if laws else allowed(runs)
+    if priors:
+        chosen = list(with_priors(chosen, priors))
     if len({law.name for law in chosen}) < len(chosen):
         raise FitError("a law is named twice: " + ", ".join(law.name for law in chosen))
     if len({law.rows for law in chosen}) > 1:

@@ -14,6 +14,7 @@ from bayeslaw.infer.point import PointFit
 from bayeslaw.infer.sample import Draws, Programs, Settings, compiled, prior_draws
 from bayeslaw.runs import Runs, lineages_of
 
+_INPUTS = ("params", "pretrain_tokens", "specialize_tokens")
 PREDICTIVE_DRAWS = 500
 KEPT_DRAWS = 6400  # of all chains; longer runs are thinned evenly when they are kept
 DESCRIBED = 800  # points described by one call of a program
@@ -54,7 +55,7 @@ def tree_of(
         "prior": _named(spec, prior_values),
         "posterior_predictive": {"log_loss": (loc + scale * noise)[None].astype(np.float32)},
         "observed_data": {"log_loss": np.asarray(rows.log_loss)[kept]},
-        "constant_data": {"trunk": lineages_of(runs)},
+        "constant_data": _design(runs),
         "sample_stats": {
             "energy": draws.energy,
             "diverging": draws.diverging.astype(bool),
@@ -89,6 +90,7 @@ def point_tree(spec: Spec, point: PointFit, runs: Runs) -> Any:
             "observed_data": {"log_loss": np.log(runs.table["loss"].to_numpy(float))},
             "sample_stats": {"objective": np.array([[point.objective]])},
             "constant_data": {
+                **_design(runs),
                 "optimum": np.array([o.objective for o in point.optima]),
                 "optimum_starts": np.array([o.starts for o in point.optima]),
             },
@@ -96,6 +98,12 @@ def point_tree(spec: Spec, point: PointFit, runs: Runs) -> Any:
         coords={"domain": list(runs.domains), "run": np.arange(len(runs)), **_terms(spec)},
         dims=_dims(spec),
     )
+
+
+def _design(runs: Runs) -> dict[str, np.ndarray]:
+    """What was trained: the inputs and the trunk of every run."""
+    inputs = {n: runs.table[n].to_numpy(float) for n in _INPUTS}
+    return {**inputs, "trunk": lineages_of(runs)}
 
 
 def _terms(spec: Spec) -> dict[str, list[str]]:
@@ -124,6 +132,7 @@ def _dims(spec: Spec) -> dict[str, list[str]]:
     dims: dict[str, list[str]] = {
         "log_loss": ["run"],
         "trunk": ["run"],
+        **{n: ["run"] for n in _INPUTS},
         "lineage_offset": ["lineage"],
     }
     for n, q in {**spec.law.parameters, "sigma": SIGMA}.items():

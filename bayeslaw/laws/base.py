@@ -7,9 +7,10 @@ A law never sees a batch, a domain axis or a sampler. It is a pure jax function 
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
@@ -128,6 +129,17 @@ class Law(abc.ABC):
     def published(self, at: Anchor, p: Any) -> dict[str, Any]:
         """The draw in the published parametrisation (E, A, B, …); empty where there is none."""
         return {}
+
+    def with_priors(self, priors: Mapping[str, Any]) -> Law:
+        """This law with other priors: parameter -> NumPyro distribution of the same support."""
+        if not priors:
+            return self
+        law = copy.copy(self)
+        changed = {n: replace(self.parameters[n], prior=p) for n, p in priors.items()}
+        # Laws that compare by their fields (the wrappers) must tell these apart.
+        object.__setattr__(law, "priors", tuple(sorted(priors.items(), key=lambda kv: kv[0])))
+        law.__dict__["parameters"] = {**self.parameters, **changed}
+        return law
 
     def from_published(self, at: Anchor, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of the parameters, from those and, where the law knows how, by those

@@ -24,6 +24,7 @@ class Coupled(SumLaw):
 
     law: SumLaw
     name: str = ""
+    priors: tuple[Any, ...] = ()
     source = "one more shape than the wrapped law; p = 1/β is Kaplan et al. 2020, arXiv:2001.08361"
 
     p_couple = Param(dist.LogNormal(0.0, 0.7), symbol="p")

@@ -32,6 +32,7 @@ class Repeated(Law):
     law: Law
     of: Of = "pretrain_tokens"
     name: str = ""
+    priors: tuple[Any, ...] = ()
     source = "Muennighoff et al. 2023, arXiv:2305.16264"
 
     r_repeat = Param(dist.LogNormal(math.log(15.4), 0.5), across="shared", symbol="r")
