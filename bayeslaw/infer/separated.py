@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logsumexp
 
-from bayeslaw.infer.diagnose import MIN_MASS, Diagnostics
+from bayeslaw.infer.diagnose import MIN_AGREEING, MIN_MASS, Diagnostics
 from bayeslaw.infer.model import Rows, Spec, pooled_shapes
 from bayeslaw.infer.modes import Mode
 from bayeslaw.infer.sample import Draws, Settings, at_points, compiled, sample
@@ -38,10 +38,13 @@ def sample_modes(
     worth = _worth(found)
     if len(worth) < 2 or pooled_shapes(spec):
         return sample(spec, rows, found, seed, settings)
-    together = sample(spec, rows, found, seed, replace(settings, nuts_chains=0))
+    # One attempt: whitened over two modes, further ones would creep between them.
+    together = sample(spec, rows, found, seed, replace(settings, attempts=1, nuts_chains=0))
     if together.diagnostics.passed:
         return together
-    apart = [sample(spec, rows, (m,), seed + 1 + i, settings) for i, m in enumerate(worth)]
+    # How many starts end in it is asked of the best mode only; a lesser one has fewer by right.
+    alone = [worth[0], *(replace(m, agree=max(m.agree, MIN_AGREEING)) for m in worth[1:])]
+    apart = [sample(spec, rows, (m,), seed + 1 + i, settings) for i, m in enumerate(alone)]
     rng = np.random.default_rng(seed)
     mass = [log_mass(spec, rows, worth, k, draws.z, rng, settings) for k, draws in enumerate(apart)]
     return _joined(apart, worth, np.array(mass), rng)
