@@ -30,12 +30,15 @@ SIGMA = Param(dist.HalfNormal(0.02), across="pooled", spread=0.5, symbol="σ")
 LINEAGE_SD = Param(dist.LogNormal(math.log(0.003), 0.7), across="shared", symbol="τ")
 
 
+SPREAD_SD = 0.6  # of the log of a pooling sd, in its prior
+
+
 def spread_prior(scale: float) -> dist.Distribution:
     """Prior of a pooling sd: median scale / 2, nine tenths of it between scale / 5.4 and 1.3 scale.
 
     It vanishes at 0, so that the hierarchy has no infinitely narrow neck for chains to miss.
     """
-    return dist.LogNormal(math.log(scale / 2), 0.6)
+    return dist.LogNormal(math.log(scale / 2), SPREAD_SD)
 
 
 class Rows(NamedTuple):
@@ -265,6 +268,25 @@ def recentre(
     return np.asarray(jax.vmap(d.ravel, (0, None))(values, chosen)).reshape(z.shape), chosen
 
 
+def spreads_of(spec: Spec) -> np.ndarray:
+    """Which coordinates are logs of pooling sds."""
+    pooled = [f"{n}_spread" for n in pooled_shapes(spec)]
+    return np.isin(density(spec).sites, pooled)
+
+
+def lifted(spec: Spec, z: np.ndarray) -> np.ndarray:
+    """A point z of the steady posterior in the coordinates (not centred) of the whole one, with
+    pooling sds at the medians of their priors."""
+    sites, spreads = density(spec).sites, spreads_of(spec)
+    params = {**spec.law.parameters, "sigma": SIGMA}
+    usual = {f"{n}_spread": q.spread / 2 for n, q in params.items()}
+    usual["lineage_spread"] = float(np.exp(LINEAGE_SD.prior.loc))
+    whole = np.empty(len(sites))
+    whole[~spreads] = z
+    whole[spreads] = [math.log(usual[n]) for n in sites[spreads]]
+    return whole
+
+
 def bend(
     spec: Spec, values: dict[str, Any], centring: Mapping[str, Any], sign: float
 ) -> dict[str, Any]:
@@ -314,6 +336,8 @@ class Density:
     """
 
     size: int
+    sites: np.ndarray  # coordinate -> name of its site
+    blocks: np.ndarray  # coordinate -> its domain, or -1: two domains' never meet in one term
     potential: Callable[..., Any]
     describe: Callable[..., Described]
     prior_noise: Callable[..., dict[str, Any]]  # rng, count -> site -> noise of prior draws
@@ -389,10 +413,22 @@ def density(spec: Spec) -> Density:
         words = potential.lower(np.zeros(ends[-1]), rows, non_centred(spec)).as_text()
         return f"{shapes} {words}"
 
+    blocks = [_block(n, shape, spec) for n, shape in shapes.items()]
     return Density(
-        int(ends[-1]), potential, describe, prior_noise, from_prior, unravel, ravel, transforms,
-        fingerprint,
+        int(ends[-1]), np.repeat(list(shapes), [math.prod(shape) for shape in shapes.values()]),
+        np.concatenate(blocks), potential, describe, prior_noise, from_prior, unravel, ravel,
+        transforms, fingerprint,
     )  # fmt: skip
+
+
+def _block(name: str, shape: tuple[int, ...], spec: Spec) -> np.ndarray:
+    """The domain of every coordinate of a site; -1 where it is of all."""
+    law = spec.law.parameters
+    of_domains = name.endswith("_offset") and name != "lineage_offset"
+    of_domains |= name in law and law[name].across == "free"
+    if spec.domains == 1 or not of_domains:
+        return np.full(math.prod(shape), -1)
+    return np.repeat(np.arange(spec.domains), math.prod(shape[1:]))
 
 
 def _noise(fn: dist.Distribution, rng: np.random.Generator, count: int) -> np.ndarray:

@@ -1,4 +1,9 @@
-"""Modes of a density: many starts from the prior, damped Newton, and how many starts agree."""
+"""Modes of a density: many starts from the prior, damped Newton, and how many starts agree.
+
+Hierarchies have hundreds of coordinates, of which those of two domains never meet in one term: the
+Hessian is an arrow. `blocks` tells it (coordinate -> its domain, or -1 where it meets all), and a
+difference then measures one column of every domain at once.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 # Modes further than this below the best (nats) hold no mass worth sampling.
 WORTH_SAMPLING = 12.0
+DIFFERENCE = 1e-5  # half of the step between two gradients that a second derivative is read from
+MEMORY = 30  # steps that the curvature on the way down is taken from
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,17 @@ class Mode:
 Gradients = Callable[[np.ndarray], tuple[Any, Any]]
 
 
-def find_modes(gradients: Gradients, starts: np.ndarray) -> tuple[Mode, ...]:
-    """The separated modes, best first: BFGS down from all starts at once, then damped Newton.
+def find_modes(
+    gradients: Gradients, starts: np.ndarray, blocks: np.ndarray | None = None
+) -> tuple[Mode, ...]:
+    """The separated modes, best first: L-BFGS down from all starts at once, then damped Newton.
 
     Starts that end more than `WORTH_SAMPLING` nats above the best, or not at all, count as
     disagreeing. Only the gradient is ever compiled: Hessians are its central differences.
     """
+    blocks = np.full(starts.shape[1], -1) if blocks is None else blocks
     z = _descend(gradients, np.array(starts, dtype=float))
-    return _distinct(*_polish(gradients, z))
+    return _distinct(*_polish(gradients, z, blocks))
 
 
 def _at(gradients: Gradients, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -48,29 +59,62 @@ def _at(gradients: Gradients, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isfinite(potential), potential, np.inf), np.nan_to_num(gradient)
 
 
-def _hessian(gradients: Gradients, z: np.ndarray, h: float = 1e-5) -> np.ndarray:
-    columns = [
-        (_at(gradients, z + h * e)[1] - _at(gradients, z - h * e)[1]) / (2 * h)
-        for e in np.eye(z.shape[1])
-    ]
-    hessian = np.stack(columns, axis=-1)
+def _hessian(gradients: Gradients, z: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The Hessian at every point of z (start, dim)."""
+    probes, change = _probes(blocks), []
+    for columns in probes:
+        step = np.zeros(z.shape[1])
+        step[columns] = DIFFERENCE
+        ends = [_at(gradients, z + sign * step)[1] for sign in (1, -1)]
+        change.append((ends[0] - ends[1]) / (2 * DIFFERENCE))
+    return _assembled(probes, np.array(change), blocks)
+
+
+def _assembled(probes: list[list[int]], change: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """Hessians (start, dim, dim) from the change of the gradient (probe, start, dim)."""
+    _, count, dim = change.shape
+    hessian = np.zeros((count, dim, dim))
+    for columns, along in zip(probes, change, strict=True):
+        for i in columns:
+            met = blocks == blocks[i] if blocks[i] >= 0 else slice(None)
+            hessian[:, met, i] = along[:, met]
+    every = blocks < 0
+    hessian[:, every] = hessian[:, :, every].transpose(0, 2, 1)
     return (hessian + hessian.transpose(0, 2, 1)) / 2
 
 
-def _descend(
-    gradients: Gradients, z: np.ndarray, iterations: int = 600, tolerance: float = 1e-5
-) -> np.ndarray:
-    """BFGS with backtracking, all starts in step, until a step promises < `tolerance`."""
-    count, dim = z.shape
+def hessian_at(gradients: Gradients, z: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The Hessian at one point z (dim,); columns are measured side by side."""
+    probes = _probes(blocks)
+    steps = np.zeros((len(probes), len(z)))
+    for step, columns in zip(steps, probes, strict=True):
+        step[columns] = DIFFERENCE
+    ends = _at(gradients, np.concatenate([z + steps, z - steps]))[1]
+    change = (ends[: len(probes)] - ends[len(probes) :]) / (2 * DIFFERENCE)
+    return _assembled(probes, change[:, None], blocks)[0]
+
+
+def _probes(blocks: np.ndarray) -> list[list[int]]:
+    """Coordinates whose columns one difference can tell apart: at most one of every block."""
+    probes = [[i] for i in np.flatnonzero(blocks < 0)]
+    members = [np.flatnonzero(blocks == k) for k in np.unique(blocks[blocks >= 0])]
+    for j in range(max(map(len, members), default=0)):
+        probes.append([m[j] for m in members if j < len(m)])
+    return probes
+
+
+def _descend(gradients: Gradients, z: np.ndarray, tolerance: float = 1e-5) -> np.ndarray:
+    """L-BFGS with backtracking, all starts in step, until a step promises < `tolerance`."""
+    count = len(z)
     potential, gradient = _at(gradients, z)
     done = ~np.isfinite(potential)
-    inverse = np.tile(np.eye(dim), (count, 1, 1))
     length = np.full(count, 1.0)
-    fresh = np.ones(count, bool)  # no curvature known yet: the first step is one unit long
-    for _ in range(iterations):
-        step = -np.einsum("sij,sj->si", inverse, gradient)
+    past: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # step, change of gradient, 1 / dot
+    size = np.full(count, np.nan)  # of the inverse curvature; unknown: the first step is one unit
+    for _ in range(600 + 5 * z.shape[1]):
+        step = -_times_inverse(past, np.nan_to_num(size, nan=1.0), gradient)
         promise = -np.einsum("si,si->s", step, gradient)
-        done |= ((promise < tolerance) & ~fresh) | (length < 1e-12)
+        done |= ((promise < tolerance) & np.isfinite(size)) | (length < 1e-12)
         if done.all():
             break
         # A step of more than a unit on the real line leaves the region that the curvature knows.
@@ -82,14 +126,11 @@ def _descend(
         y = slope - gradient
         curvature = np.einsum("si,si->s", taken, y)
         update = better & (curvature > 1e-12)
-        first = update & fresh
-        scale = curvature / np.maximum(np.einsum("si,si->s", y, y), 1e-300)
-        inverse = np.where(first[:, None, None], scale[:, None, None] * np.eye(dim), inverse)
-        fresh &= ~update
-        rho = np.where(update, 1 / np.where(update, curvature, 1.0), 0.0)[:, None, None]
-        left = np.eye(dim) - rho * taken[:, :, None] * y[:, None, :]
-        inverse = left @ inverse @ left.transpose(0, 2, 1)
-        inverse += rho * taken[:, :, None] * taken[:, None, :]
+        if update.any():  # a start without one remembers a step of weight 0
+            past.append((taken, y, np.where(update, 1 / np.where(update, curvature, 1.0), 0.0)))
+            past = past[-MEMORY:]
+        newest = curvature / np.maximum(np.einsum("si,si->s", y, y), 1e-300)
+        size = np.where(update, newest, size)
         length = np.where(better, 1.0, np.minimum(length, cap) * 0.3)
         z = np.where(better[:, None], trial, z)
         potential = np.where(better, new, potential)
@@ -97,29 +138,43 @@ def _descend(
     return z
 
 
+def _times_inverse(past: list, size: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The inverse Hessian, as past steps know it, times v (start, dim): the two-loop recursion."""
+    kept = []
+    for s, y, rho in reversed(past):
+        a = rho * np.einsum("si,si->s", s, v)
+        v = v - a[:, None] * y
+        kept.append(a)
+    v = size[:, None] * v
+    for (s, y, rho), a in zip(past, reversed(kept), strict=True):
+        v = v + (a - rho * np.einsum("si,si->s", y, v))[:, None] * s
+    return v
+
+
 def _polish(
-    gradients: Gradients, z: np.ndarray, iterations: int = 20, tolerance: float = 1e-8
+    gradients: Gradients,
+    z: np.ndarray,
+    blocks: np.ndarray,
+    iterations: int = 40,
+    tolerance: float = 1e-8,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Damped Newton: z, potential, gradient and Hessian where the decrement is < `tolerance` nats.
 
     Negative curvature is turned round (|eigenvalues|); the step is damped until it descends.
     """
     potential, gradient = _at(gradients, z)
-    hessian = _hessian(gradients, z)
+    hessian = _hessian(gradients, z, blocks)
     damping = np.full(len(z), 1e-6)
     done = ~np.isfinite(potential)
     for _ in range(iterations):
-        values, vectors = _eigen(hessian)
-        along = np.einsum("sij,si->sj", vectors, gradient)
-        size = np.abs(values)
-        decrement = 0.5 * (along**2 / np.maximum(size, 1e-10)).sum(-1)
-        done |= (decrement < tolerance) & (values.min(-1) > 0)
-        # A start that is far above the best has ended elsewhere: its digits do not matter.
-        done |= potential > potential.min() + WORTH_SAMPLING
+        step = np.zeros_like(z)
+        for i in np.flatnonzero(~done):
+            step[i], decrement, convex = _newton(hessian[i], gradient[i], damping[i])
+            # A start that ends far above the best has ended elsewhere: its digits do not matter.
+            far = potential[i] - decrement > potential.min() + WORTH_SAMPLING
+            done[i] = (decrement < tolerance and convex) or far
         if done.all():
             break
-        curvature = np.maximum(size, 1e-6) + (damping * (1 + size.max(-1)))[:, None]
-        step = -np.einsum("sij,sj->si", vectors, along / curvature)
         step *= np.minimum(1.0, 4.0 / np.maximum(np.abs(step).max(-1), 1e-300))[:, None]
         trial = np.where(done[:, None], z, z + step)
         new, slope = _at(gradients, trial)
@@ -129,8 +184,24 @@ def _polish(
         potential = np.where(better, new, potential)
         gradient = np.where(better[:, None], slope, gradient)
         if better.any():
-            hessian = _hessian(gradients, z)
+            hessian = _hessian(gradients, z, blocks)
     return z, potential, gradient, hessian
+
+
+def _newton(
+    hessian: np.ndarray, gradient: np.ndarray, damping: float
+) -> tuple[np.ndarray, float, bool]:
+    """The damped step, the decrement in nats, and whether the curvature is positive."""
+    damping *= 1 + np.abs(hessian).sum(0).max()
+    try:
+        downhill = cho_solve(cho_factor(hessian), gradient)
+        damped = cho_solve(cho_factor(hessian + damping * np.eye(len(gradient))), gradient)
+        return -damped, 0.5 * float(gradient @ downhill), True
+    except (LinAlgError, ValueError):
+        values, vectors = _eigen(hessian)
+        along, size = gradient @ vectors, np.abs(values)
+        step = -vectors @ (along / (np.maximum(size, 1e-6) + damping))
+        return step, 0.5 * float((along**2 / np.maximum(size, 1e-10)).sum()), False
 
 
 def _eigen(hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

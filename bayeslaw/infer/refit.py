@@ -29,8 +29,6 @@ from bayeslaw.runs import Runs
 
 # A refit serves an interval of its own, not a decision: shorter chains, and no last resort.
 SHORT = Settings(draws=1, longest=8, attempts=2, nuts_chains=0)
-# In many dimensions starts are dear, and with steady pooling nearly all end in one mode.
-FEW = replace(SHORT, starts=4)
 
 
 @dataclass(frozen=True)
@@ -124,14 +122,15 @@ def prepare_preview(table: Table) -> None:
         p, centring = compiled(steady.spec, settings), non_centred(steady.spec)
         size = density(steady.spec).size
         rows = jax.device_put(steady.rows)
-        p.gradients.prepare(np.zeros((settings.starts, size)), rows, centring)
+        lanes = settings.hierarchy_starts if centring else settings.starts
+        p.gradients.prepare(np.zeros((lanes, size)), rows, centring)
         p.describe.prepare(np.zeros((DESCRIBED, size)), rows, centring)
 
 
 def _steady(table: Table) -> tuple[Table, Settings]:
     if not pooled_shapes(table.spec):
         return table, SHORT
-    return replace(table, spec=replace(table.spec, steady=True)), FEW
+    return replace(table, spec=replace(table.spec, steady=True)), SHORT
 
 
 def _predicted(

@@ -7,6 +7,7 @@ a trajectory of a quarter turn (π/2) gives nearly independent draws for two or 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,8 +21,18 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
 from bayeslaw.infer.diagnose import Diagnostics, diagnose
-from bayeslaw.infer.model import Rows, Spec, density, non_centred, pooled_shapes, recentre
-from bayeslaw.infer.modes import Mode, find_modes
+from bayeslaw.infer.model import (
+    SPREAD_SD,
+    Rows,
+    Spec,
+    density,
+    lifted,
+    non_centred,
+    pooled_shapes,
+    recentre,
+    spreads_of,
+)
+from bayeslaw.infer.modes import Mode, find_modes, hessian_at
 from bayeslaw.infer.program import Program, argument
 
 
@@ -42,11 +53,15 @@ class Settings:
     # A hierarchical posterior mixes more slowly and costs more a step: fewer chains, longer, after
     # rounds of one block that only find its shape.
     pilots: int = 3
+    hierarchy_starts: int = 4  # of a steady one, which is nearly normal
     hierarchy_chains: int = 8
     hierarchy_draws: int = 16
     nuts_chains: int = 4  # of the last resort; 0 for none
     nuts_warmup: int = 600
     nuts_draws: int = 1000
+
+
+WORTH = 2.0  # coordinates whose covariance a pilot's draw tells as well as the curvature does
 
 
 @argument
@@ -163,6 +178,8 @@ def prepare(spec: Spec, rows: Rows, settings: Settings) -> None:
     p.begin.prepare(*begin)
     whitening = Whitening(u[0], np.eye(u.shape[1]))
     p.block.prepare(p.begin.shapes(*begin), whitening, rows, centring)
+    if centring:
+        p.gradients.prepare(np.zeros((_lanes(spec, settings), u.shape[1])), rows, centring)
 
 
 def _keys(rng: np.random.Generator, count: int) -> Any:
@@ -174,11 +191,37 @@ def _chains(spec: Spec, settings: Settings) -> int:
     return settings.hierarchy_chains if pooled_shapes(spec) else settings.chains
 
 
-def modes(spec: Spec, rows: Rows, seed: int, settings: Settings) -> tuple[Mode, ...]:
-    """The posterior's modes, from `settings.starts` draws of the prior."""
-    p, centring = compiled(spec, settings), non_centred(spec)
-    starts = prior_draws(spec, seed, settings)[: settings.starts]
-    return find_modes(lambda z: p.gradients(z, rows, centring), starts)
+def modes(
+    spec: Spec, rows: Rows, seed: int, settings: Settings, starts: np.ndarray | None = None
+) -> tuple[Mode, ...]:
+    """The posterior's modes, from `starts` (start, dim) or draws of the prior.
+
+    Those of a hierarchy are sought with its pooling sds at the medians of their priors: with them
+    free, the joint mode lies in a neck where little of the mass is.
+    """
+    steady = _steady(spec)
+    p, centring = compiled(steady, settings), non_centred(steady)
+    if starts is None:
+        starts = prior_draws(steady, seed, settings)[: _lanes(spec, settings)]
+    blocks = density(steady).blocks
+    found = find_modes(lambda z: p.gradients(z, rows, centring), starts, blocks)
+    return found if steady == spec else tuple(_lifted(spec, m) for m in found)
+
+
+def _steady(spec: Spec) -> Spec:
+    return replace(spec, steady=True) if pooled_shapes(spec) else spec
+
+
+def _lanes(spec: Spec, settings: Settings) -> int:
+    """How many points the program of gradients takes at once."""
+    return settings.hierarchy_starts if pooled_shapes(spec) else settings.starts
+
+
+def _lifted(spec: Spec, m: Mode) -> Mode:
+    z, spreads = lifted(spec, m.z), spreads_of(spec)
+    scale = SPREAD_SD * np.eye(len(z))
+    scale[np.ix_(~spreads, ~spreads)] = m.scale
+    return replace(m, z=z, scale=scale)
 
 
 def prior_draws(spec: Spec, seed: int, settings: Settings) -> np.ndarray:
@@ -206,6 +249,8 @@ def sample(
     centring = non_centred(spec)
     z = _starts(found, _chains(spec, settings), rng)
     whitening, step, caution = Whitening(found[0].z, found[0].scale), 0.7, 1.0
+    if centring:
+        whitening, z, centring = _settle(spec, rows, found[0], z, rng, settings)
     length = settings.hierarchy_draws if centring else settings.draws
     pilots = settings.pilots if centring else 0
     best = None
@@ -218,7 +263,7 @@ def sample(
         caution *= settings.caution if draws.diagnostics.divergences else 1.0
         best = draws
         z, centring = recentre(spec, draws.z, centring)
-        whitening, z = _whiten(z), z[:, -1]
+        whitening, z = _whiten(spec, z, rows, centring, settings), z[:, -1]
     if best is not None and not settings.nuts_chains:
         return best
     longer = _nuts(spec, (whitening, rows, centring), z, found, rng, settings)
@@ -261,11 +306,10 @@ def at_points(
     p: Programs, z: np.ndarray, rows: Rows, centring: Any, settings: Settings
 ) -> tuple[Any, Any]:
     """Potential and gradient at z, through the program that the mode search has compiled."""
+    lanes = settings.hierarchy_starts if centring else settings.starts
     parts = [
-        p.gradients(
-            np.resize(z[i : i + settings.starts], (settings.starts, z.shape[1])), rows, centring
-        )
-        for i in range(0, len(z), settings.starts)
+        p.gradients(np.resize(z[i : i + lanes], (lanes, z.shape[1])), rows, centring)
+        for i in range(0, len(z), lanes)
     ]
     potential, gradient = (np.concatenate([np.asarray(q[j]) for q in parts]) for j in (0, 1))
     return potential[: len(z)], gradient[: len(z)]
@@ -289,13 +333,54 @@ def _starts(found: tuple[Mode, ...], chains: int, rng: np.random.Generator) -> n
     return np.concatenate(z)[:chains]
 
 
-def _whiten(z: np.ndarray) -> Whitening:
-    """Mean and covariance over all chains, shrunk a little towards their diagonal."""
+def _settle(
+    spec: Spec,
+    rows: Rows,
+    mode: Mode,
+    z: np.ndarray,
+    rng: np.random.Generator,
+    settings: Settings,
+) -> tuple[Whitening, np.ndarray, dict[str, np.ndarray]]:
+    """The first coordinates of a hierarchy, and its chains' starts z (chain, dim) in them: centred
+    as the Laplace draws of the steady posterior say, their pooling sds spread out afterwards."""
+    spreads = spreads_of(spec)
+    spread = (z - mode.z) * spreads
+    around = rng.standard_normal((256, len(mode.z))) @ mode.scale.T * ~spreads
+    steady = np.concatenate([z - spread, mode.z + around])
+    every, centring = recentre(spec, steady, non_centred(spec))
+    return _around_mean(spec, every, rows, centring, settings), every[: len(z)] + spread, centring
+
+
+def _whiten(
+    spec: Spec, z: np.ndarray, rows: Rows, centring: Mapping[str, Any], settings: Settings
+) -> Whitening:
+    """Mean and covariance over all chains. In a hierarchy there may be fewer draws than
+    coordinates: there the curvature at the mean says the rest."""
     flat = z.reshape(-1, z.shape[-1])
-    covariance = np.cov(flat, rowvar=False).reshape(z.shape[-1], z.shape[-1])
-    weight = min(0.5, 0.1 * z.shape[-1] / len(flat))
-    covariance = (1 - weight) * covariance + weight * np.diag(np.diag(covariance))
+    dim = z.shape[-1]
+    covariance = np.cov(flat, rowvar=False).reshape(dim, dim)
+    if centring:
+        weight = dim / (dim + WORTH * len(flat))
+        other = _around_mean(spec, flat, rows, centring, settings).scale
+        target = other @ other.T
+    else:
+        weight, target = min(0.5, 0.1 * dim / len(flat)), np.diag(np.diag(covariance))
+    covariance = (1 - weight) * covariance + weight * target
     return Whitening(flat.mean(0), np.linalg.cholesky(covariance))
+
+
+def _around_mean(
+    spec: Spec, z: np.ndarray, rows: Rows, centring: Mapping[str, Any], settings: Settings
+) -> Whitening:
+    """The Laplace approximation at the mean of z (point, dim), in a hierarchy's coordinates."""
+    p, mean = compiled(spec, settings), z.mean(0)
+    curvature = hessian_at(
+        lambda u: at_points(p, u, rows, centring, settings), mean, density(spec).blocks
+    )
+    values, vectors = np.linalg.eigh(curvature)
+    # Coordinates are about as wide as their priors: 1, or less.
+    values = np.maximum(np.abs(values), 1.0)
+    return Whitening(mean, np.linalg.cholesky((vectors / values) @ vectors.T))
 
 
 def _collect(traces: list[Trace], args: tuple, found: tuple[Mode, ...], sampler: str) -> Draws:
