@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeslaw.infer.discrepancy import Discrepancy, Hull, Miss
 from bayeslaw.infer.model import inputs_of
-from bayeslaw.infer.refit import Predicted, Table, prepare_preview, preview
+from bayeslaw.infer.refit import Predicted, Table, prepare_preview, previews
 from bayeslaw.infer.stack import Standing, origins_of, standings
 from bayeslaw.laws import Run
 
@@ -49,7 +49,7 @@ def assess(
     predicted = {}
     for name, table in tables.items():
         progress(f"{name}, on the smaller runs")
-        predicted[name] = [preview(table, train, seed) for train in origins]
+        predicted[name] = previews(table, origins, seed)
     stand = standings(runs, predicted, origins, first.spec.likelihood, within, seed)
     misses = tuple(
         _miss(first, train, within & ~train, [predicted[s.law][i] for s in stand], stand)

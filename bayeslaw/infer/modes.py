@@ -96,14 +96,14 @@ def hessian_at(gradients: Gradients, z: np.ndarray, blocks: np.ndarray) -> np.nd
 
 def _probes(blocks: np.ndarray) -> list[list[int]]:
     """Coordinates whose columns one difference can tell apart: at most one of every block."""
-    probes = [[i] for i in np.flatnonzero(blocks < 0)]
+    probes = [[int(i)] for i in np.flatnonzero(blocks < 0)]
     members = [np.flatnonzero(blocks == k) for k in np.unique(blocks[blocks >= 0])]
     for j in range(max(map(len, members), default=0)):
-        probes.append([m[j] for m in members if j < len(m)])
+        probes.append([int(m[j]) for m in members if j < len(m)])
     return probes
 
 
-def _descend(gradients: Gradients, z: np.ndarray, tolerance: float = 1e-5) -> np.ndarray:
+def _descend(gradients: Gradients, z: np.ndarray, tolerance: float = 1e-3) -> np.ndarray:
     """L-BFGS with backtracking, all starts in step, until a step promises < `tolerance`."""
     count = len(z)
     potential, gradient = _at(gradients, z)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,6 +38,7 @@ class Predicted:
     mean: log L, (draw, row).  run: the same with the trunk's effect where it has one, (draw, row).
     scale: of the noise around `run`, (draw, row).
     k_hat: of the importance weights of a preview. failures: why the gate is closed.
+    mode: the best one, (dim,).
     """
 
     mean: np.ndarray
@@ -45,6 +46,7 @@ class Predicted:
     scale: np.ndarray
     k_hat: float = float("nan")
     failures: tuple[str, ...] = ()
+    mode: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,27 @@ def refit(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT
     return _predicted(table, train, seed, settings, sample)
 
 
-def preview(table: Table, train: np.ndarray, seed: int) -> Predicted:
+def previews(table: Table, origins: Sequence[np.ndarray], seed: int) -> list[Predicted]:
+    """`preview` of several parts, each inside the next. The largest goes first, and in a hierarchy
+    the others start where it ended: their modes are near."""
+    found: list[Predicted] = []
+    near = None
+    for train in reversed(origins):
+        found.append(preview(table, train, seed, near))
+        near = found[-1].mode if pooled_shapes(table.spec) else None
+    return found[::-1]
+
+
+def preview(
+    table: Table, train: np.ndarray, seed: int, near: np.ndarray | None = None
+) -> Predicted:
     """The same from importance-weighted draws around the mode: sooner, and judged by k-hat.
 
-    Pooling sds are held at the medians of their priors, without which a hierarchy has no mode
-    that speaks for it.
+    near: a point to look for the mode from, in place of draws of the prior. Pooling sds are held at
+    the medians of their priors, without which a hierarchy has no mode that speaks for it.
     """
     steady, settings = _steady(table)
-    return _predicted(steady, train, seed, settings, laplace)
+    return _predicted(steady, train, seed, settings, laplace, near)
 
 
 def prepare_preview(table: Table) -> None:
@@ -134,11 +149,17 @@ def _steady(table: Table) -> tuple[Table, Settings]:
 
 
 def _predicted(
-    table: Table, train: np.ndarray, seed: int, settings: Settings, by: Any
+    table: Table,
+    train: np.ndarray,
+    seed: int,
+    settings: Settings,
+    by: Any,
+    near: np.ndarray | None = None,
 ) -> Predicted:
     with double():
         rows = jax.device_put(table.part(train))
-        found = modes(table.spec, rows, seed, settings)
+        starts = None if near is None else np.tile(near, (settings.hierarchy_starts, 1))
+        found = modes(table.spec, rows, seed, settings, starts)
         if not found:
             raise FitError(f"law '{table.spec.law.name}': no start found a mode on these runs")
         draws = by(table.spec, rows, found, seed, settings)
@@ -152,4 +173,4 @@ def _predicted(
             alone = rows._replace(lineage=np.zeros_like(rows.lineage))
             mean = table.in_order(np.asarray(p.describe(z, alone, draws.centring).loc))
     d = draws.diagnostics
-    return Predicted(mean, loc, scale, d.k_hat, d.failures)
+    return Predicted(mean, loc, scale, d.k_hat, d.failures, found[0].z)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ from bayeslaw.infer.model import (
     spreads_of,
 )
 from bayeslaw.infer.modes import Mode, find_modes, hessian_at
+from bayeslaw.infer.precision import double
 from bayeslaw.infer.program import Program, argument
 
 
@@ -43,6 +45,7 @@ class Settings:
     starts: int = 16  # prior draws from which the mode is sought
     prior_draws: int = 500  # of them all; kept for reviews
     chains: int = 32
+    threads: int = 2  # that share the chains; XLA alone would leave one core idle
     block: int = 50  # iterations in one compiled program; the counts below are in blocks
     warmup: int = 1
     draws: int = 4  # doubled while the gate fails for want of length, up to `longest`
@@ -51,17 +54,18 @@ class Settings:
     meeting: float = 1.1  # R-hat of chains that are worth prolonging
     caution: float = 0.6  # factor on the step size after a run with divergent transitions
     # A hierarchical posterior mixes more slowly and costs more a step: fewer chains, longer, after
-    # rounds of one block that only find its shape.
-    pilots: int = 3
+    # short rounds (in blocks) that only find its shape.
+    pilots: tuple[int, ...] = (2, 6)
     hierarchy_starts: int = 4  # of a steady one, which is nearly normal
-    hierarchy_chains: int = 8
-    hierarchy_draws: int = 16
+    hierarchy_chains: int = 4
+    hierarchy_draws: int = 24
     nuts_chains: int = 4  # of the last resort; 0 for none
     nuts_warmup: int = 600
     nuts_draws: int = 1000
 
 
-WORTH = 2.0  # coordinates whose covariance a pilot's draw tells as well as the curvature does
+_threads = ThreadPoolExecutor(4, thread_name_prefix="chains")
+WORTH = 0.5  # coordinates whose covariance a pilot's draw tells as well as the curvature does
 
 
 @argument
@@ -130,7 +134,8 @@ def programs(spec: Spec, length: int, warmup: int) -> Programs:
             step_size=step_size,
             adapt_mass_matrix=False,
             trajectory_length=math.pi / 2,
-            target_accept_prob=0.8,
+            # A hierarchy's curvature varies, and one divergence closes the gate.
+            target_accept_prob=0.9 if pooled_shapes(spec) else 0.8,
             model_args=(None, None, None),  # the potential is given: nothing is evaluated
             rng_key=key,
         )
@@ -173,7 +178,7 @@ def compiled(spec: Spec, settings: Settings) -> Programs:
 def prepare(spec: Spec, rows: Rows, settings: Settings) -> None:
     """Begin to compile the sampler, while the modes are sought."""
     p, centring = compiled(spec, settings), non_centred(spec)
-    u = np.zeros((_chains(spec, settings), density(spec).size))
+    u = np.zeros((_chains(spec, settings) // settings.threads, density(spec).size))
     begin = (_keys(np.random.default_rng(0), len(u)), u, u[:, 0], u, 0.5)
     p.begin.prepare(*begin)
     whitening = Whitening(u[0], np.eye(u.shape[1]))
@@ -252,13 +257,14 @@ def sample(
     if centring:
         whitening, z, centring = _settle(spec, rows, found[0], z, rng, settings)
     length = settings.hierarchy_draws if centring else settings.draws
-    pilots = settings.pilots if centring else 0
+    pilots = settings.pilots if centring else ()
     best = None
-    for attempt in range(pilots + settings.attempts):
+    for attempt in range(len(pilots) + settings.attempts):
+        pilot = attempt < len(pilots)
         args = (whitening, rows, centring)
-        blocks, most = (1, 1) if attempt < pilots else (length, settings.longest)
+        blocks, most = (pilots[attempt], 1) if pilot else (length, settings.longest)
         draws, step = _run(spec, args, z, blocks, most, step, caution, found, rng, settings)
-        if attempt >= pilots and draws.diagnostics.passed:
+        if not pilot and draws.diagnostics.passed:
             return draws
         caution *= settings.caution if draws.diagnostics.divergences else 1.0
         best = draws
@@ -280,22 +286,39 @@ def _run(spec, args, z, blocks, most, step, caution, found, rng, settings) -> tu
     u = _to_white(z, whitening)
     potential, gradient = at_points(p, z, rows, centring, settings)
     gradient = gradient @ np.asarray(whitening.scale)
-    state = p.begin(_keys(rng, len(z)), u, potential, gradient, step)
+    keys, each = _keys(rng, len(z)), len(z) // settings.threads
+    parts = [slice(i, i + each) for i in range(0, len(z), each)]
+    states = [p.begin(keys[i], u[i], potential[i], gradient[i], step) for i in parts]
     for _ in range(settings.warmup):
-        state, _ = p.block(state, *args)
+        states, _ = _advance(p, states, args)
     # Chains of one posterior share a step size: alone, each has only its own warm-up.
-    step = float(np.exp(np.log(np.asarray(state.adapt_state.step_size)).mean()))
-    adapted = state.adapt_state._replace(step_size=np.full(len(z), caution * step))
-    state = state._replace(adapt_state=adapted)
+    steps = np.concatenate([np.asarray(state.adapt_state.step_size) for state in states])
+    step = float(np.exp(np.log(steps).mean()))
+    for k, state in enumerate(states):
+        adapted = state.adapt_state._replace(step_size=np.full(each, caution * step))
+        states[k] = state._replace(adapt_state=adapted)
     traces: list[Trace] = []
     while True:
         for _ in range(blocks):
-            state, trace = p.block(state, *args)
-            traces.append(jax.tree.map(np.asarray, trace))
+            states, trace = _advance(p, states, args)
+            traces.append(trace)
         draws = _collect(traces, args, found, "hmc")
         d, blocks = draws.diagnostics, len(traces)
         if d.passed or d.divergences or not d.r_hat < settings.meeting or 2 * blocks > most:
             return draws, step
+
+
+def _advance(p: Programs, states: list[Any], args: tuple) -> tuple[list[Any], Trace]:
+    """One block of every chain, a thread for each part of them."""
+
+    def advance(state: Any) -> tuple[Any, Trace]:
+        with double():  # of this thread
+            state, trace = p.block(state, *args)
+            return state, jax.tree.map(np.asarray, trace)
+
+    done = list(_threads.map(advance, states)) if len(states) > 1 else [advance(states[0])]
+    trace = jax.tree.map(lambda *parts: np.concatenate(parts), *[trace for _, trace in done])
+    return [state for state, _ in done], trace
 
 
 def _to_white(z: np.ndarray, whitening: Whitening) -> np.ndarray:
