@@ -15,10 +15,9 @@ from scipy.stats import chi2
 from bayeslaw.errors import FitError
 from bayeslaw.infer.fit import usable
 from bayeslaw.infer.model import STUDENT_DF, Spec, density, non_centred
-from bayeslaw.infer.modes import find_modes
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.refit import Table
-from bayeslaw.infer.sample import Settings, compiled, prior_draws, sample
+from bayeslaw.infer.sample import Settings, compiled, modes, prior_draws, sample
 from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Runs
 
@@ -133,7 +132,7 @@ def calibrate(
             others = [truth[(i + 1 + j) % simulations] for j in range(settings.starts - 1)]
             # The truth is a draw from the posterior: as good a start as there is.
             starts = np.stack([truth[i], *others])
-            found = find_modes(lambda z: p.gradients(z, seen, centring), starts)
+            found = modes(spec, seen, seed, settings, None if centring else starts)
             if not found:
                 return np.zeros(truth.shape[1], int), False
             draws = sample(spec, seen, found, seed + i, settings)

@@ -225,7 +225,7 @@ def _fit_one(table: Table, method: Method, seed: int, settings: Settings) -> Pos
         return _point_posterior(point, runs, spec, about)
 
     if len(runs) > ENOUGH:  # a gradient is dear, and the gate will say if these are too few
-        settings = replace(settings, draws=max(1, settings.draws // 2))
+        settings = replace(settings, chains=settings.chains // 2, draws=settings.draws // 2)
     rows = jax.device_put(rows)
     if method == "nuts":
         # An import of half a second, while XLA loads, compiles and looks for modes.

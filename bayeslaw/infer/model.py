@@ -338,6 +338,10 @@ class Density:
     size: int
     sites: np.ndarray  # coordinate -> name of its site
     blocks: np.ndarray  # coordinate -> its domain, or -1: two domains' never meet in one term
+    # Slope that is added in a search for modes: -1 for every parameter, along log σ. Where rows are
+    # few, parameters that pass through all of them let σ go to 0, a peak with no mass; their
+    # volume shrinks with σ as fast, and this is its factor (as in restricted maximum likelihood).
+    tilt: np.ndarray
     potential: Callable[..., Any]
     describe: Callable[..., Described]
     prior_noise: Callable[..., dict[str, Any]]  # rng, count -> site -> noise of prior draws
@@ -355,8 +359,8 @@ def density(spec: Spec) -> Density:
     def with_rows(rows: Rows, centring: Mapping[str, Any]) -> None:
         model(spec, rows, centring)
 
-    sites = trace(substitute(parameters, substitute_fn=_some)).get_trace(spec, non_centred(spec))
-    latent = {n: s for n, s in sites.items() if s["type"] == "sample"}
+    probe = trace(substitute(parameters, substitute_fn=_some)).get_trace(spec, non_centred(spec))
+    latent = {n: s for n, s in probe.items() if s["type"] == "sample"}
     transforms = {n: biject_to(s["fn"].support) for n, s in latent.items()}
     shapes = {
         n: transforms[n].inverse_shape(np.shape(s["value"])) for n, s in sorted(latent.items())
@@ -413,10 +417,13 @@ def density(spec: Spec) -> Density:
         words = potential.lower(np.zeros(ends[-1]), rows, non_centred(spec)).as_text()
         return f"{shapes} {words}"
 
+    sites = np.repeat(list(shapes), [math.prod(shape) for shape in shapes.values()])
+    of_noise = np.char.startswith(sites, "sigma")
+    tilt = np.where(np.isin(sites, ("sigma", "sigma_mean")), -float((~of_noise).sum()), 0.0)
     blocks = [_block(n, shape, spec) for n, shape in shapes.items()]
     return Density(
-        int(ends[-1]), np.repeat(list(shapes), [math.prod(shape) for shape in shapes.values()]),
-        np.concatenate(blocks), potential, describe, prior_noise, from_prior, unravel, ravel,
+        int(ends[-1]), sites,
+        np.concatenate(blocks), tilt, potential, describe, prior_noise, from_prior, unravel, ravel,
         transforms, fingerprint,
     )  # fmt: skip
 

@@ -42,16 +42,30 @@ Gradients = Callable[[np.ndarray], tuple[Any, Any]]
 
 
 def find_modes(
-    gradients: Gradients, starts: np.ndarray, blocks: np.ndarray | None = None
+    gradients: Gradients,
+    starts: np.ndarray,
+    blocks: np.ndarray | None = None,
+    tilt: np.ndarray | None = None,
 ) -> tuple[Mode, ...]:
     """The separated modes, best first: L-BFGS down from all starts at once, then damped Newton.
+
+    tilt: (dim,) added to the gradient (see `Density.tilt`); curvature does not change.
 
     Starts that end more than `WORTH_SAMPLING` nats above the best, or not at all, count as
     disagreeing. Only the gradient is ever compiled: Hessians are its central differences.
     """
     blocks = np.full(starts.shape[1], -1) if blocks is None else blocks
+    gradients = gradients if tilt is None else _tilted(gradients, tilt)
     z = _descend(gradients, np.array(starts, dtype=float))
     return _distinct(*_polish(gradients, z, blocks))
+
+
+def _tilted(gradients: Gradients, tilt: np.ndarray) -> Gradients:
+    def tilted(z: np.ndarray) -> tuple[Any, Any]:
+        potential, gradient = gradients(z)
+        return np.asarray(potential) + z @ tilt, np.asarray(gradient) + tilt
+
+    return tilted
 
 
 def _at(gradients: Gradients, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -65,6 +65,7 @@ class Settings:
 
 
 _threads = ThreadPoolExecutor(4, thread_name_prefix="chains")
+INFORMED = 2  # rounds in which that is counted anew
 WORTH = 0.5  # coordinates whose covariance a pilot's draw tells as well as the curvature does
 
 
@@ -208,9 +209,30 @@ def modes(
     p, centring = compiled(steady, settings), non_centred(steady)
     if starts is None:
         starts = prior_draws(steady, seed, settings)[: _lanes(spec, settings)]
-    blocks = density(steady).blocks
-    found = find_modes(lambda z: p.gradients(z, rows, centring), starts, blocks)
+    d = density(steady)
+
+    def gradients(z: np.ndarray) -> tuple[Any, Any]:
+        return p.gradients(z, rows, centring)
+
+    found = find_modes(gradients, starts, d.blocks, d.tilt)
+    if centring:
+        found = tuple(_informed(steady, gradients, m) for m in found)
     return found if steady == spec else tuple(_lifted(spec, m) for m in found)
+
+
+def _informed(spec: Spec, gradients: Any, m: Mode) -> Mode:
+    """A hierarchy's mode where the tilt counts parameters as far as the data inform them: an offset
+    as much as its variance is below its prior's, which is 1."""
+    d, best = density(spec), m
+    for _ in range(INFORMED):
+        known = 1 - np.clip((best.scale**2).sum(1), 0, 1)
+        known = np.where(np.char.endswith(d.sites, "_offset"), known, 1.0)
+        tilt = np.where(d.tilt, -known[~np.char.startswith(d.sites, "sigma")].sum(), 0.0)
+        nearer = find_modes(gradients, np.tile(best.z, (m.starts, 1)), d.blocks, tilt)
+        if not nearer:
+            break
+        best = nearer[0]
+    return replace(best, agree=m.agree)
 
 
 def _steady(spec: Spec) -> Spec:

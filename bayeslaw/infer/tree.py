@@ -17,6 +17,7 @@ from bayeslaw.runs import Runs, lineages_of
 _INPUTS = ("params", "pretrain_tokens", "specialize_tokens")
 PREDICTIVE_DRAWS = 500
 KEPT_DRAWS = 6400  # of all chains; longer runs are thinned evenly when they are kept
+KEPT_DENSITIES = 20_000_000  # draws × rows: what is kept of very large tables, 800 draws at least
 DESCRIBED = 800  # points described by one call of a program
 
 
@@ -31,7 +32,8 @@ def tree_of(
 ) -> Any:
     """The ArviZ groups of a set of draws; `runs` are in the order of the kept cells."""
     p = compiled(spec, settings)
-    draws = draws.thinned(-(-draws.z.shape[0] * draws.z.shape[1] // KEPT_DRAWS))
+    most = min(KEPT_DRAWS, max(DESCRIBED, KEPT_DENSITIES // len(runs)))
+    draws = draws.thinned(-(-draws.z.shape[0] * draws.z.shape[1] // most))
     chain, draw, dim = draws.z.shape
     centring = draws.centring
     kept = np.asarray(rows.kept)

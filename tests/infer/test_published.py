@@ -89,3 +89,44 @@ def test_the_simulated_optimum_is_covered_by_a_narrow_interval(likelihood, width
 def test_the_simulated_truth_has_the_published_optimum():
     n = np.exp(np.linspace(np.log(1e9), np.log(1e12), 20001))
     assert chinchilla_loss(n, COMPUTE / 6 / n).min() == pytest.approx(1.9744, abs=5e-5)
+
+
+@pytest.fixture(scope="module")
+def repeated(shared_data) -> Runs:
+    path = shared_data / "datablations.csv"
+    used = pd.read_csv(path)["in_paper_fit182"].to_numpy() == 1
+    runs = read_runs(path).select(used)
+    assert len(runs) == 182
+    return runs
+
+
+# The authors' base law, to the digits of their code (Muennighoff et al. 2023, arXiv:2305.16264).
+BASE = {
+    "E": np.exp(0.6254804), "A": np.exp(6.255414), "B": np.exp(7.3049974),
+    "alpha": 0.3526596, "beta": 0.3526596,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_huber_finds_both_published_optima_of_repeated_data(repeated):
+    best = point_fit(repeated, "repeated", fixed=BASE)
+    found = [
+        (o.objective, *(float(o.theta[n][0]) for n in ("r_repeat", "r_params")))
+        for o in best.optima
+    ]
+    for objective, tokens, params in ((0.0158074, 46.99, 2.33), (0.0158259, 15.37, 5.32)):
+        nearest = min(found, key=lambda f: abs(f[0] - objective))
+        assert nearest[0] == pytest.approx(objective, abs=5e-8)
+        assert nearest[1:] == pytest.approx((tokens, params), rel=0.01)
+    assert best.objective == min(f[0] for f in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("free", [False, True])
+def test_the_posterior_of_repeated_data_has_one_mode(repeated, free):
+    # Robust noise, unlike the published loss, does not leave several rough optima.
+    fitted = fit(repeated, ["repeated"], fixed=None if free else BASE).members[0]
+    assert fitted.passed
+    assert len(fitted.diagnostics.modes) == 1
+    tokens = float(np.median(fitted.theta["r_repeat"]))
+    assert (33 if free else 12) < tokens < (60 if free else 42)
