@@ -77,6 +77,18 @@ def predictive(m: Posterior, backend: str = BACKEND) -> Any:
     return azp.plot_ppc_dist(m.tree, backend=backend, num_samples=50, figure_kwargs=_figure(7, 3.6))
 
 
+def prior_predictive(m: Posterior, backend: str = BACKEND) -> Any:
+    """Measured log losses (black) among 50 tables that the priors would have produced (blue): the
+    black line belongs among them, anchored at the runs' median as they are."""
+    return azp.plot_ppc_dist(
+        m.tree,
+        group="prior_predictive",
+        backend=backend,
+        num_samples=50,
+        figure_kwargs=_figure(7, 3.6),
+    )
+
+
 def prior_posterior(m: Posterior, backend: str = BACKEND) -> Any:
     """What the runs have taught: prior (95 % of it) against posterior, one line a domain."""
     prior, posterior = _quantities(m, "prior"), _quantities(m, "posterior")
@@ -105,6 +117,7 @@ PLOTS: dict[str, Plot] = {
     "energy": energy,
     "forest": forest,
     "predictive": predictive,
+    "prior-predictive": prior_predictive,
     "prior-posterior": prior_posterior,
     "loo-pit": loo_pit,
 }

@@ -181,6 +181,7 @@ def check(
     if plots is not None:
         writable(plots / "plot.png")
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.infer.sensitivity import sensitivity
     from bayeslaw.infer.warn import cautions
 
     fitted = read_posterior(posterior)
@@ -192,15 +193,24 @@ def check(
 
         with progress("drawing") as step:
             drawn = draw_all(fitted, plots, step)
+    minded = cautions(fitted)
+    moved = {m.law.name: sensitivity(m) for m in fitted.members if m.weight > 0 or json}
     if json:
-        minded = [c.to_json() for c in cautions(fitted)]
-        print_answer(
-            {**fit_answer(fitted, posterior), "warnings": minded, "plots": list(map(str, drawn))}
-        )
+        answer = {
+            **fit_answer(fitted, posterior),
+            "warnings": [c.to_json() for c in minded],
+            "sensitivity": {
+                law: {n: {"prior": p, "likelihood": q} for n, (p, q) in found.items()}
+                for law, found in moved.items()
+            },
+            "plots": list(map(str, drawn)),
+        }
+        print_answer(answer)
     else:
         warn(words.failures(fitted))
-        say(words.minded(cautions(fitted)))
+        say(words.minded(minded))
         say(words.check(fitted))
+        say(words.sensitivity(moved))
         say([f"\n{len(drawn)} plots in {plots}"] if plots is not None else [])
     leave(fitted)
 
@@ -316,14 +326,18 @@ def forecast(
     from bayeslaw.forecast import forecast as forecast_losses
     from bayeslaw.forecast import read_designs
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.infer.warn import far
 
     fitted = usable(read_posterior(posterior), accept)
     answer = forecast_losses(fitted, asked or read_designs(designs), kind, prob, accept)  # type: ignore[arg-type]
+    said = answer.to_json()
+    minded = far({"design": max((r["extrapolation"] for r in said["rows"]), default=1.0)})
     if json:
-        print_answer(answer.to_json())
+        print_answer({**said, "warnings": [c.to_json() for c in minded]})
     else:
         warn(words.failures(fitted))
-        say(words.forecast(answer.to_json()))
+        say(words.minded(minded))
+        say(words.forecast(said))
 
 
 @app.command()

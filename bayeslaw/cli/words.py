@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +181,7 @@ def check(fitted: Ensemble) -> list[str]:
 def sampling(m: Posterior) -> list[str]:
     """How the draws were made, and the modes that were found."""
     if m.method == "huber":
-        return []
+        return _optima(m)
     d, draws = m.diagnostics, m.tree["posterior"].sizes
     effort = f", {format_quantity(d.gradients)} gradients" if d.gradients else ""
     energy = f", BFMI {d.bfmi:.2f}" if m.method == "nuts" else ""
@@ -190,6 +190,31 @@ def sampling(m: Posterior) -> list[str]:
         mass = ", ".join(f"{p:.2g}" for p in d.modes)
         lines.append(f"  {len(d.modes)} separated modes, of mass {mass}")
     return lines
+
+
+def _optima(m: Posterior) -> list[str]:
+    """The separated optima of a point fit, where there are several."""
+    group = m.tree["constant_data"]
+    found = list(zip(group["optimum"].to_numpy(), group["optimum_starts"].to_numpy(), strict=True))
+    if len(found) < 2:
+        return []
+    each = ", ".join(f"{objective:.6g} ({starts} starts)" for objective, starts in found)
+    return _folded(f"{m.law.name}: {len(found)} optima, of objective {each}")
+
+
+def sensitivity(moved: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[str]:
+    """The parameters of every law that move most with their priors."""
+    rows = []
+    for law, found in moved.items():
+        worst = sorted(found, key=lambda n: -found[n][0])[:3]
+        rows += [
+            [law if i == 0 else "", GREEK.get(n, n), f"{found[n][0]:.2f}", f"{found[n][1]:.2f}"]
+            for i, n in enumerate(worst)
+        ]
+    if not rows:
+        return []
+    head = ["", *_folded("sensitivity to power scaling; above .05 what is scaled matters:")]
+    return [*head, *table(["law", "", "prior", "likelihood"], rows, left=2)]
 
 
 def diagnostics(fitted: Ensemble) -> list[str]:

@@ -16,6 +16,7 @@ from bayeslaw.runs import Runs, lineages_of
 
 _INPUTS = ("params", "pretrain_tokens", "specialize_tokens")
 PREDICTIVE_DRAWS = 500
+PRIOR_DRAWS = 200
 KEPT_DRAWS = 6400  # of all chains; longer runs are thinned evenly when they are kept
 KEPT_DENSITIES = 20_000_000  # draws × rows: what is kept of very large tables, 800 draws at least
 DESCRIBED = 800  # points described by one call of a program
@@ -49,6 +50,8 @@ def tree_of(
 
     prior = _described(p, prior_draws(spec, seed + 2, settings), rows, non_centred(spec))
     prior_values = {n: np.asarray(v)[None] for n, v in prior.values.items()}
+    # Without σ's noise: what the law expects before it has seen a loss, but for the median's level.
+    expected = np.asarray(prior.loc)[:PRIOR_DRAWS, kept]
 
     names, dims = _named(spec, values), _dims(spec)
     groups = {
@@ -56,6 +59,7 @@ def tree_of(
         "log_likelihood": {"log_loss": loglik.astype(np.float32)},
         "prior": _named(spec, prior_values),
         "posterior_predictive": {"log_loss": (loc + scale * noise)[None].astype(np.float32)},
+        "prior_predictive": {"log_loss": expected[None].astype(np.float32)},
         "observed_data": {"log_loss": np.asarray(rows.log_loss)[kept]},
         "constant_data": _design(runs),
         "sample_stats": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -235,7 +235,7 @@ _OF_LAW: tuple[Check, ...] = (
 )  # fmt: skip
 
 
-def far(fitted: Ensemble, factors: dict[str, float]) -> list[Caution]:
+def far(factors: Mapping[str, float]) -> list[Caution]:
     """`far` where a design leaves the sweep more than tenfold along something."""
     return [
         Caution("far", f"{name} is {factor:.3g} times beyond the sweep", {name: factor})

@@ -118,4 +118,4 @@ def test_noise_that_differs_between_domains_is_told():
 
 
 def test_designs_far_beyond_the_sweep_are_told():
-    assert [c.code for c in far(single(), {"params": 30.0, "compute": 2.0})] == ["far"]
+    assert [c.code for c in far({"params": 30.0, "compute": 2.0})] == ["far"]
