@@ -18,7 +18,7 @@ from bayeslaw.infer.fit import usable
 from bayeslaw.infer.model import STUDENT_DF, inputs_of, predict
 from bayeslaw.infer.point import bootstrap, minimise
 from bayeslaw.infer.precision import double
-from bayeslaw.infer.refit import Table, refit
+from bayeslaw.infer.refit import Table, preview
 from bayeslaw.infer.stack import MIN_TRAIN
 from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Runs, compute_of
@@ -91,8 +91,9 @@ def backtest(
     """Fit the share `cut` of the runs that is smallest by compute or size, predict the others.
 
     Everything is as in `fit` and `forecast`, from the smaller runs alone: weights of the laws,
-    their posteriors, the scale of the discrepancy. Kinds: `mean`, `run`, `calibrated`, and `huber`:
-    the point fit of the first law with 1000 bootstraps and its own residuals as noise.
+    their posteriors (by importance-weighted draws around the mode), the scale of the discrepancy.
+    Kinds: `mean`, `run`, `calibrated`, and `huber`: the point fit of the first law with 1000
+    bootstraps and its own residuals as noise.
 
     laws: names or `Law`s; None takes all that the table allows. Raises `FitError` when no cut
     leaves enough runs on both sides.
@@ -158,7 +159,7 @@ def cut_at(tables: dict[str, Table], train: np.ndarray, test: np.ndarray, seed: 
     """Fit the runs in `train` (masks) as `fit` would, and predict those in `test`."""
     found = assess(tables, train, seed)
     good = kept(found.standings)
-    predicted = [refit(tables[s.law], train, seed) for s in good]
+    predicted = [preview(tables[s.law], train, seed) for s in good]
     rng = np.random.default_rng(seed)
     mean, run, scale = (
         _resampled(mixed([part[:, test] for part in parts], good))

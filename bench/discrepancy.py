@@ -29,7 +29,7 @@ import pandas as pd
 CUTS = (0.5, 0.6, 0.7, 0.8, 0.9)
 LEAST = 10
 DRAWS = 1000
-CENTERS = (0.012, 0.018, 0.025, 0.035, 0.05, 0.07)
+CENTERS = (0.005, 0.008, 0.012, 0.016, 0.02, 0.025, 0.03, 0.04)
 LOG_SDS = (0.3, 0.6, 0.9)
 CLOSE = 0.02  # nats of mean log score that are no reason for wider intervals
 COLUMNS = [

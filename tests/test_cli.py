@@ -249,7 +249,7 @@ def test_fit_and_check_answer_in_json(say, files, tmp_path):
     assert set(law["published"]["E"]["d0"]) == {"mean", "sd", "interval"}
     code, said, _ = say("check", out, "--json")
     assert {**json.loads(said), "seconds": 0, "left_out": {}} == {
-        **answer, "warnings": [], "plots": [], "seconds": 0,
+        **answer, "warnings": [], "sensitivity": {"additive": {}}, "plots": [], "seconds": 0,
     }  # fmt: skip
 
 
@@ -590,5 +590,5 @@ def test_check_draws_its_plots(files, tmp_path):
     done = program("check", files / "single.nc", "--plots", tmp_path / "plots", "--json")
     assert (done.returncode, done.stderr) == (DONE, "")
     drawn = json.loads(done.stdout)["plots"]
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     assert sorted(drawn) == sorted(map(str, (tmp_path / "plots").iterdir()))

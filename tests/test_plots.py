@@ -12,7 +12,10 @@ from bayeslaw import Ensemble
 from bayeslaw.plots import PANELS, PLOTS, caption, draw_all, plots_of
 from tests.fitted import single, split
 
-WANTED = {"trace", "rank", "energy", "forest", "predictive", "prior-posterior", "loo-pit"}
+WANTED = {
+    "trace", "rank", "energy", "forest",
+    "predictive", "prior-predictive", "prior-posterior", "loo-pit",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ import numpy as np
 from bayeslaw.infer.discrepancy import Discrepancy, Hull, Miss
 from bayeslaw.infer.model import inputs_of
 from bayeslaw.infer.refit import Predicted, Table, prepare_preview, previews
-from bayeslaw.infer.stack import Standing, origins_of, standings
+from bayeslaw.infer.stack import Standing, origins_of, standings, untested
 from bayeslaw.laws import Run
 
 NOISE_VARIANCE = 1.5  # of a Student-t run around its law, in σ²: that of its middle, not its tails
-LEAST = 0.05  # weight below which a law is not worth sampling
+LEAST = 0.03  # weight below which a law is not worth sampling
 
 
 class Assessment(NamedTuple):
@@ -34,13 +34,13 @@ def assess(
 ) -> Assessment:
     """Judge the laws of `tables` (law -> its table) by the runs in the mask `within`.
 
-    Laws of different rows cannot be compared: they get equal weights. So do all where there are
-    too few lineages to leave the larger ones out.
+    Laws of different rows cannot be compared: their credence stands. So it does where there are too
+    few lineages to leave the larger ones out.
     """
     first = next(iter(tables.values()))
-    runs = first.runs
+    runs, credence = first.runs, credence_of(tables)
     if len({table.runs.digest for table in tables.values()}) > 1:
-        return Assessment(equal(tables), prior_of(first, within))
+        return Assessment(untested(credence), prior_of(first, within))
     within = np.ones(len(runs), bool) if within is None else within
     origins = origins_of(runs, within)
     if origins:
@@ -50,7 +50,7 @@ def assess(
     for name, table in tables.items():
         progress(f"{name}, on the smaller runs")
         predicted[name] = previews(table, origins, seed)
-    stand = standings(runs, predicted, origins, first.spec.likelihood, within, seed)
+    stand = standings(runs, predicted, origins, first.spec.likelihood, credence, within, seed)
     misses = tuple(
         _miss(first, train, within & ~train, [predicted[s.law][i] for s in stand], stand)
         for i, train in enumerate(origins)
@@ -58,9 +58,8 @@ def assess(
     return Assessment(stand, prior_of(first, within).updated(misses), misses)
 
 
-def equal(laws: Iterable[str]) -> tuple[Standing, ...]:
-    names = tuple(laws)
-    return tuple(Standing(name, 1 / len(names)) for name in names)
+def credence_of(tables: Mapping[str, Table]) -> dict[str, float]:
+    return {name: table.spec.law.credence for name, table in tables.items()}
 
 
 def kept(stand: Sequence[Standing]) -> tuple[Standing, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
-from bayeslaw.infer.assess import Assessment, assess, equal, kept, prior_of
+from bayeslaw.infer.assess import Assessment, assess, credence_of, kept, prior_of
 from bayeslaw.infer.diagnose import Diagnostics, array_stats
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.laplace import laplace
@@ -29,6 +29,7 @@ from bayeslaw.infer.priors import with_priors
 from bayeslaw.infer.refit import Table
 from bayeslaw.infer.sample import Settings, modes, prepare
 from bayeslaw.infer.separated import sample_modes
+from bayeslaw.infer.stack import untested
 from bayeslaw.infer.tree import point_tree, tree_of
 from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Fault, Runs, lineages_of, refuse
@@ -91,7 +92,7 @@ def fit(
         with double():
             tables[law.name] = Table.of(rows, law, likelihood, fixed)
     if method == "huber":
-        found = Assessment(equal(tables), prior_of(next(iter(tables.values()))))
+        found = Assessment(untested(credence_of(tables)), prior_of(next(iter(tables.values()))))
     else:
         found = assess(_thinned(tables, likelihood, fixed), seed=seed, progress=said)
     # Laws that are named are sampled whatever they are worth.

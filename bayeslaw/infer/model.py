@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
@@ -233,6 +233,11 @@ def pooled_shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
         if q.across == "pooled" and spec.domains > 1 and n not in fixed
     }
     return {**shapes, **({"lineage": (spec.lineages,)} if spec.lineages else {})}
+
+
+def steadied(spec: Spec) -> Spec:
+    """The same with its pooling sds, where it has any, at the medians of their priors."""
+    return replace(spec, steady=True) if pooled_shapes(spec) else spec
 
 
 def _shape(q: Param) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
-"""Refits: one law on parts of a table, through one compiled program."""
+"""Refits: one law on parts of a table, through one compiled program and without a sampler."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,15 +20,16 @@ from bayeslaw.infer.model import (
     non_centred,
     pooled_shapes,
     rows_of,
+    steadied,
 )
 from bayeslaw.infer.precision import double
-from bayeslaw.infer.sample import Settings, compiled, modes, sample
+from bayeslaw.infer.sample import Settings, compiled, modes
 from bayeslaw.infer.tree import DESCRIBED
 from bayeslaw.laws import Law
 from bayeslaw.runs import Runs
 
-# A refit serves an interval of its own, not a decision: shorter chains, and no last resort.
-SHORT = Settings(draws=1, longest=8, attempts=2, nuts_chains=0)
+# As many draws as one block of the sampler: its programs of modes and descriptions serve here too.
+SHORT = Settings(draws=1)
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,13 @@ class Predicted:
 
     mean: log L, (draw, row).  run: the same with the trunk's effect where it has one, (draw, row).
     scale: of the noise around `run`, (draw, row).
-    k_hat: of the importance weights of a preview. failures: why the gate is closed.
-    mode: the best one, (dim,).
+    k_hat: of the importance weights. mode: the best one, (dim,).
     """
 
     mean: np.ndarray
     run: np.ndarray
     scale: np.ndarray
     k_hat: float = float("nan")
-    failures: tuple[str, ...] = ()
     mode: np.ndarray | None = None
 
 
@@ -102,11 +101,6 @@ def _nested(value: Any) -> Any:
     return tuple(map(_nested, value)) if isinstance(value, list) else value
 
 
-def refit(table: Table, train: np.ndarray, seed: int, settings: Settings = SHORT) -> Predicted:
-    """The posterior of the runs in `train` (a mask), predicting every run of the table."""
-    return _predicted(table, train, seed, settings, sample)
-
-
 def previews(table: Table, origins: Sequence[np.ndarray], seed: int) -> list[Predicted]:
     """`preview` of several parts, each inside the next. The largest goes first, and in a hierarchy
     the others start where it ended: their modes are near."""
@@ -121,56 +115,38 @@ def previews(table: Table, origins: Sequence[np.ndarray], seed: int) -> list[Pre
 def preview(
     table: Table, train: np.ndarray, seed: int, near: np.ndarray | None = None
 ) -> Predicted:
-    """The same from importance-weighted draws around the mode: sooner, and judged by k-hat.
+    """The posterior of the runs in `train` (a mask), predicting every run of the table: from
+    importance-weighted draws around the mode, judged by k-hat.
 
     near: a point to look for the mode from, in place of draws of the prior. Pooling sds are held at
     the medians of their priors, without which a hierarchy has no mode that speaks for it.
     """
-    steady, settings = _steady(table)
-    return _predicted(steady, train, seed, settings, laplace, near)
-
-
-def prepare_preview(table: Table) -> None:
-    """Begin to compile what `preview` calls."""
-    steady, settings = _steady(table)
-    with double():
-        p, centring = compiled(steady.spec, settings), non_centred(steady.spec)
-        size = density(steady.spec).size
-        rows = jax.device_put(steady.rows)
-        lanes = settings.hierarchy_starts if centring else settings.starts
-        p.gradients.prepare(np.zeros((lanes, size)), rows, centring)
-        p.describe.prepare(np.zeros((DESCRIBED, size)), rows, centring)
-
-
-def _steady(table: Table) -> tuple[Table, Settings]:
-    if not pooled_shapes(table.spec):
-        return table, SHORT
-    return replace(table, spec=replace(table.spec, steady=True)), SHORT
-
-
-def _predicted(
-    table: Table,
-    train: np.ndarray,
-    seed: int,
-    settings: Settings,
-    by: Any,
-    near: np.ndarray | None = None,
-) -> Predicted:
+    spec = steadied(table.spec)
     with double():
         rows = jax.device_put(table.part(train))
-        starts = None if near is None else np.tile(near, (settings.hierarchy_starts, 1))
-        found = modes(table.spec, rows, seed, settings, starts)
+        starts = None if near is None else np.tile(near, (SHORT.hierarchy_starts, 1))
+        found = modes(spec, rows, seed, SHORT, starts)
         if not found:
-            raise FitError(f"law '{table.spec.law.name}': no start found a mode on these runs")
-        draws = by(table.spec, rows, found, seed, settings)
-        p = compiled(table.spec, settings)
+            raise FitError(f"law '{spec.law.name}': no start found a mode on these runs")
+        draws = laplace(spec, rows, found, seed, SHORT)
+        p = compiled(spec, SHORT)
         z = draws.z.reshape(-1, draws.z.shape[-1])
         z = z[np.linspace(0, len(z) - 1, DESCRIBED).astype(int)]
         run = p.describe(z, rows, draws.centring)
         loc, scale = (table.in_order(np.asarray(a)) for a in (run.loc, run.scale))
         mean = loc
-        if table.spec.lineages:
+        if spec.lineages:
             alone = rows._replace(lineage=np.zeros_like(rows.lineage))
             mean = table.in_order(np.asarray(p.describe(z, alone, draws.centring).loc))
-    d = draws.diagnostics
-    return Predicted(mean, loc, scale, d.k_hat, d.failures, found[0].z)
+    return Predicted(mean, loc, scale, draws.diagnostics.k_hat, found[0].z)
+
+
+def prepare_preview(table: Table) -> None:
+    """Begin to compile what `preview` calls."""
+    spec = steadied(table.spec)
+    with double():
+        p, centring = compiled(spec, SHORT), non_centred(spec)
+        size, rows = density(spec).size, jax.device_put(table.rows)
+        lanes = SHORT.hierarchy_starts if centring else SHORT.starts
+        p.gradients.prepare(np.zeros((lanes, size)), rows, centring)
+        p.describe.prepare(np.zeros((DESCRIBED, size)), rows, centring)

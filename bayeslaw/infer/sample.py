@@ -32,6 +32,7 @@ from bayeslaw.infer.model import (
     pooled_shapes,
     recentre,
     spreads_of,
+    steadied,
 )
 from bayeslaw.infer.modes import Mode, find_modes, hessian_at
 from bayeslaw.infer.precision import double
@@ -205,7 +206,7 @@ def modes(
     Those of a hierarchy are sought with its pooling sds at the medians of their priors: with them
     free, the joint mode lies in a neck where little of the mass is.
     """
-    steady = _steady(spec)
+    steady = steadied(spec)
     p, centring = compiled(steady, settings), non_centred(steady)
     if starts is None:
         starts = prior_draws(steady, seed, settings)[: _lanes(spec, settings)]
@@ -233,10 +234,6 @@ def _informed(spec: Spec, gradients: Any, m: Mode) -> Mode:
             break
         best = nearer[0]
     return replace(best, agree=m.agree)
-
-
-def _steady(spec: Spec) -> Spec:
-    return replace(spec, steady=True) if pooled_shapes(spec) else spec
 
 
 def _lanes(spec: Spec, settings: Settings) -> int:

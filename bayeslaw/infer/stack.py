@@ -17,6 +17,9 @@ from bayeslaw.runs import Runs, lineages_of
 ORIGINS = (0.5, 0.65, 0.8)  # shares of the lineages, by compute, that a law is fitted to
 REPLICATES = 200  # of the lineages, for the uncertainty of the weights
 STEPS = 400  # of expectation-maximisation
+PRIOR = 20  # lineages left out that the prior of the weights is worth
+HOPELESS = 1.0  # nats a run behind the best law
+ADDS = 0.02  # weight without the prior, from which on a law adds something
 
 
 @dataclass(frozen=True)
@@ -62,25 +65,54 @@ def log_density(p: Predicted, log_loss: np.ndarray, likelihood: Likelihood) -> n
     return constant - (v + 1) / 2 * np.log1p(z**2 / v) - np.log(p.scale)
 
 
-def weigh(density: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def behind(density: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By how many nats a run each law (law, run) predicted worse than the best, and the standard
+    error of that over groups of runs."""
+    gap = density[density.mean(1).argmax()] - density
+    per_group = np.array([gap[:, groups == g].sum(1) for g in np.unique(groups)])
+    return gap.mean(1), per_group.std(0) * np.sqrt(len(per_group)) / density.shape[1]
+
+
+def weigh(
+    density: np.ndarray, groups: np.ndarray, credence: np.ndarray | None = None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Stacking weights, and their sd, from log predictive densities (law, run).
 
-    The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ. They are averaged over Bayesian bootstraps v of the
-    groups, so that a few runs do not decide alone (Yao et al. 2018, arXiv:1704.02030).
+    The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ + c Σₖ πₖ log wₖ: the score of the mixture, and a
+    Dirichlet prior of density w^(cπ), worth `PRIOR` groups. Without the prior the law that
+    predicted the smaller part's neighbours best gets nearly all, and what laws disagree about
+    further out is lost (`docs/log.md`). They are averaged over Bayesian bootstraps v of the groups,
+    so that a few runs do not decide alone (Yao et al. 2018, arXiv:1704.02030). A law that is behind
+    the best by more than `HOPELESS` nats a run, surely so, and adds nothing to it, has weight 0.
+
+    credence: (law,) what each is worth beforehand, up to a constant; default: all alike.
     """
     laws = len(density)
     if laws == 1:
         return np.ones(1), np.zeros(1)
     names, member = np.unique(groups, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    v = rng.dirichlet(np.ones(len(names)), REPLICATES)[:, member]
-    v /= v.sum(1, keepdims=True)
     p = np.exp(density - density.max(0)) + 1e-12  # a law that is certain and wrong stays in reach
-    w = np.full((REPLICATES, laws), 1 / laws)
+    gap, se = behind(density, groups)
+    adds = _stacked(p, np.ones((1, p.shape[1])) / p.shape[1], np.ones(laws), 0.0)[0] >= ADDS
+    worth = np.ones(laws) if credence is None else credence
+    worth = np.where((gap <= HOPELESS + 2 * se) | adds, worth, 0.0)
+    v = np.random.default_rng(seed).dirichlet(np.ones(len(names)), REPLICATES)[:, member]
+    v /= v.sum(1, keepdims=True)
+    known = len(names) + PRIOR
+    w = _stacked(p, v, worth, PRIOR / known)
+    mean = w.mean(0)
+    # Over the bootstraps, and of a Dirichlet distribution that knows as many groups.
+    return mean, np.sqrt(w.var(0) + mean * (1 - mean) / (known + 1))
+
+
+def _stacked(p: np.ndarray, v: np.ndarray, worth: np.ndarray, share: float) -> np.ndarray:
+    """Weights (replicate, law) by expectation-maximisation. p: densities (law, run); v: weights of
+    the runs (replicate, run), each summing to 1; share: of what is known, that is the prior's."""
+    prior = worth / worth.sum()
+    w = np.tile(prior, (len(v), 1))
     for _ in range(STEPS):
-        w = w * ((v / (w @ p)) @ p.T)
-    w /= w.sum(1, keepdims=True)
-    return w.mean(0), w.std(0)
+        w = (1 - share) * w * ((v / (w @ p)) @ p.T) + share * prior
+    return w / w.sum(1, keepdims=True)
 
 
 def standings(
@@ -88,14 +120,15 @@ def standings(
     predicted: Mapping[str, Sequence[Predicted]],
     origins: Sequence[np.ndarray],
     likelihood: Likelihood,
+    credence: Mapping[str, float],
     within: np.ndarray | None = None,
     seed: int = 0,
 ) -> tuple[Standing, ...]:
-    """How the laws stand, from what each predicted at every origin. Equal weights where there are
-    no origins."""
+    """How the laws stand, from what each predicted at every origin. Where there are no origins
+    their credence stands."""
     names = list(predicted)
     if not origins:
-        return tuple(Standing(n, 1 / len(names)) for n in names)
+        return untested(credence)
     within = np.ones(len(runs), bool) if within is None else within
     log_loss, lineage = np.log(runs.table["loss"].to_numpy(float)), lineages_of(runs)
     tests = [within & ~train for train in origins]
@@ -114,18 +147,21 @@ def standings(
     )
     density = np.maximum(np.nan_to_num(density, nan=-1e3), -1e3)
     groups = np.concatenate([lineage[test] for test in tests])
-    weight, sd = weigh(density, groups, seed)
-    best = density.mean(1).argmax()
-    gap = density[best] - density
-    per_group = np.array([gap[:, groups == g].sum(1) for g in np.unique(groups)])
-    se = per_group.std(0) * np.sqrt(len(per_group)) / density.shape[1]
+    weight, sd = weigh(density, groups, np.array([credence[n] for n in names]), seed)
+    gap, se = behind(density, groups)
     return tuple(
         Standing(
-            n, float(weight[k]), float(sd[k]), float(density[k].mean()), float(gap[k].mean()),
+            n, float(weight[k]), float(sd[k]), float(density[k].mean()), float(gap[k]),
             float(se[k]), float(np.max([p.k_hat for p in predicted[n]])),
         )
         for k, n in enumerate(names)
     )  # fmt: skip
+
+
+def untested(credence: Mapping[str, float]) -> tuple[Standing, ...]:
+    """The laws by what they are worth beforehand."""
+    total = sum(credence.values())
+    return tuple(Standing(name, c / total) for name, c in credence.items())
 
 
 @dataclass(frozen=True)

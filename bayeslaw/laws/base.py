@@ -100,6 +100,7 @@ class Law(abc.ABC):
     may_be_zero: tuple[str, ...] = ()
     formula: str = ""
     source: str = ""
+    credence: float = 1.0  # what it is worth in a stack before any run is seen, among others
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

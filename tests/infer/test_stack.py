@@ -35,6 +35,16 @@ def test_weights_are_those_of_the_mixture_that_made_the_runs():
     assert sd.max() < 0.03
 
 
+def test_few_lineages_leave_the_laws_near_what_they_were_worth_beforehand():
+    density = np.stack([np.zeros(6), np.full(6, -0.8), np.full(6, -9.0)])
+    weight, _ = weigh(density, np.arange(6) // 2, np.array([1.0, 2.0, 3.0]))
+    assert weight[0] < 0.5
+    assert weight[1] > 0.5
+    assert weight[2] == 0  # surely and by far worse: no credence helps
+    many, _ = weigh(np.repeat(density, 200, axis=1), np.arange(1200), np.array([1.0, 2.0, 3.0]))
+    assert many[0] > 0.95
+
+
 def test_few_lineages_leave_the_weights_uncertain():
     rng = np.random.default_rng(1)  # rows of a lineage agree
     density = np.repeat(rng.standard_normal((2, 3)), 20, axis=1)
