@@ -44,6 +44,11 @@ def test_parameters_are_shown_by_their_symbols(member):
     assert not {"a_size", "b_data"} & panels
 
 
+def test_the_prior_predictive_has_the_measured_losses_among_it(member):
+    drawn = PLOTS["prior-predictive"](member, backend="none").viz
+    assert {"predictive_dist", "observed_dist"} <= set(drawn.children)
+
+
 def test_the_forest_leaves_the_noise_out(member):
     drawn = PLOTS["forest"](member, backend="none").viz["point_estimate"].data_vars
     assert "α" in drawn
