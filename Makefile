@@ -9,11 +9,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 OUT ?= demo
 
-.PHONY: demo test test-fast lint types bench sweep docs clean help
+.PHONY: demo test test-fast calibrate lint types bench sweep docs clean help
 help:
 	@echo "make demo       fit the bundled sweep, forecast, plan"
 	@echo "make test       lint, types and all tests"
 	@echo "make test-fast  the tests that take under three minutes together"
+	@echo "make calibrate  simulation-based calibration of every law (a quarter of an hour)"
 	@echo "make bench      speed, as ratios measured in one run"
 	@echo "make sweep      train the bundled sweep again (about ten minutes on two cores)"
 
@@ -52,8 +53,12 @@ test: lint types
 test-fast: .venv/dev.stamp
 	$(PYTEST) -m 'not slow'
 
+calibrate: .venv/dev.stamp
+	$(PYTEST) -m sbc tests/test_calibrate.py --dist load
+
 bench: .venv/dev.stamp
 	$(BIN)/python bench/fit.py
+	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/plan.py
 	$(BIN)/python bench/runs.py
 

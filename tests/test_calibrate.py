@@ -9,7 +9,9 @@ import pytest
 
 from bayeslaw import FitError, Runs, calibrate
 from bayeslaw.calibrate import KEPT, Calibration
+from bayeslaw.laws import LAWS, find_law
 from tests.conftest import simulated, two_stage
+from tests.laws.test_recovery import simulated_by
 
 
 def ranked(ranks):
@@ -42,6 +44,18 @@ def test_the_sampler_is_calibrated(law, table):
     said = found.to_json()
     assert json.loads(json.dumps(said)) == said
     assert said["refused"] <= 12
+
+
+@pytest.mark.sbc
+@pytest.mark.slow
+@pytest.mark.parametrize("law", LAWS)
+def test_the_sampler_is_calibrated_for_every_law(law):
+    table, _ = simulated_by(find_law(law), rows=60)
+    found = calibrate(law, Runs.from_table(table), simulations=100)
+    print(law, found.to_json())
+    # Twenty laws of eight coordinates: one false alarm in sixty runs of them all.
+    assert (found.p_values() > 1e-4).all()
+    np.testing.assert_allclose(found.coverage(90), 0.9, atol=4 * np.sqrt(0.09 / 100))
 
 
 def test_the_ranks_are_drawn(tmp_path):
