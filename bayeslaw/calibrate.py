@@ -24,7 +24,7 @@ from bayeslaw.runs import Runs
 SCHEMA = 1
 KEPT = 99  # draws that a truth is ranked among: 100 possible ranks
 BINS = 10
-QUICK = Settings(threads=1, starts=4, chains=8, draws=2, longest=16, attempts=2, nuts_chains=0)
+QUICK = Settings(threads=1, starts=4, chains=8, draws=2, longest=20, attempts=2, nuts_chains=0)
 LEVELS = (50, 90, 95)
 
 

@@ -34,13 +34,13 @@ def assess(
 ) -> Assessment:
     """Judge the laws of `tables` (law -> its table) by the runs in the mask `within`.
 
-    Laws of different rows cannot be compared: their credence stands. So it does where there are too
-    few lineages to leave the larger ones out.
+    Laws of different rows cannot be compared, and where there are too few lineages to leave the
+    larger ones out none can: see `untested`.
     """
-    first = next(iter(tables.values()))
-    runs, credence = first.runs, credence_of(tables)
+    first, laws = next(iter(tables.values())), [table.spec.law for table in tables.values()]
+    runs = first.runs
     if len({table.runs.digest for table in tables.values()}) > 1:
-        return Assessment(untested(credence), prior_of(first, within))
+        return Assessment(untested(laws), prior_of(first, within))
     within = np.ones(len(runs), bool) if within is None else within
     origins = origins_of(runs, within)
     if origins:
@@ -50,16 +50,12 @@ def assess(
     for name, table in tables.items():
         progress(f"{name}, on the smaller runs")
         predicted[name] = previews(table, origins, seed)
-    stand = standings(runs, predicted, origins, first.spec.likelihood, credence, within, seed)
+    stand = standings(runs, predicted, origins, first.spec.likelihood, laws, within, seed)
     misses = tuple(
         _miss(first, train, within & ~train, [predicted[s.law][i] for s in stand], stand)
         for i, train in enumerate(origins)
     )
     return Assessment(stand, prior_of(first, within).updated(misses), misses)
-
-
-def credence_of(tables: Mapping[str, Table]) -> dict[str, float]:
-    return {name: table.spec.law.credence for name, table in tables.items()}
 
 
 def kept(stand: Sequence[Standing]) -> tuple[Standing, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
-from bayeslaw.infer.assess import Assessment, assess, credence_of, kept, prior_of
+from bayeslaw.infer.assess import Assessment, assess, kept, prior_of
 from bayeslaw.infer.diagnose import Diagnostics, array_stats
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.laplace import laplace
@@ -92,7 +92,7 @@ def fit(
         with double():
             tables[law.name] = Table.of(rows, law, likelihood, fixed)
     if method == "huber":
-        found = Assessment(untested(credence_of(tables)), prior_of(next(iter(tables.values()))))
+        found = Assessment(untested(chosen), prior_of(next(iter(tables.values()))))
     else:
         found = assess(_thinned(tables, likelihood, fixed), seed=seed, progress=said)
     # Laws that are named are sampled whatever they are worth.

@@ -73,15 +73,16 @@ def _at(gradients: Gradients, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isfinite(potential), potential, np.inf), np.nan_to_num(gradient)
 
 
-def _hessian(gradients: Gradients, z: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """The Hessian at every point of z (start, dim)."""
-    probes, change = _probes(blocks), []
-    for columns in probes:
-        step = np.zeros(z.shape[1])
+def hessians(gradients: Gradients, z: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """The Hessian at every point of z (start, dim); all columns are measured side by side."""
+    probes = _probes(blocks)
+    steps = np.zeros((len(probes), z.shape[1]))
+    for step, columns in zip(steps, probes, strict=True):
         step[columns] = DIFFERENCE
-        ends = [_at(gradients, z + sign * step)[1] for sign in (1, -1)]
-        change.append((ends[0] - ends[1]) / (2 * DIFFERENCE))
-    return _assembled(probes, np.array(change), blocks)
+    ends = np.stack([z[:, None] + steps, z[:, None] - steps])
+    slopes = _at(gradients, ends.reshape(-1, z.shape[1]))[1].reshape(ends.shape)
+    change = (slopes[0] - slopes[1]) / (2 * DIFFERENCE)
+    return _assembled(probes, change.transpose(1, 0, 2), blocks)
 
 
 def _assembled(probes: list[list[int]], change: np.ndarray, blocks: np.ndarray) -> np.ndarray:
@@ -95,17 +96,6 @@ def _assembled(probes: list[list[int]], change: np.ndarray, blocks: np.ndarray) 
     every = blocks < 0
     hessian[:, every] = hessian[:, :, every].transpose(0, 2, 1)
     return (hessian + hessian.transpose(0, 2, 1)) / 2
-
-
-def hessian_at(gradients: Gradients, z: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """The Hessian at one point z (dim,); columns are measured side by side."""
-    probes = _probes(blocks)
-    steps = np.zeros((len(probes), len(z)))
-    for step, columns in zip(steps, probes, strict=True):
-        step[columns] = DIFFERENCE
-    ends = _at(gradients, np.concatenate([z + steps, z - steps]))[1]
-    change = (ends[: len(probes)] - ends[len(probes) :]) / (2 * DIFFERENCE)
-    return _assembled(probes, change[:, None], blocks)[0]
 
 
 def _probes(blocks: np.ndarray) -> list[list[int]]:
@@ -177,7 +167,7 @@ def _polish(
     Negative curvature is turned round (|eigenvalues|); the step is damped until it descends.
     """
     potential, gradient = _at(gradients, z)
-    hessian = _hessian(gradients, z, blocks)
+    hessian = hessians(gradients, z, blocks)
     damping = np.full(len(z), 1e-6)
     done = ~np.isfinite(potential)
     for _ in range(iterations):
@@ -198,7 +188,7 @@ def _polish(
         potential = np.where(better, new, potential)
         gradient = np.where(better[:, None], slope, gradient)
         if better.any():
-            hessian = _hessian(gradients, z, blocks)
+            hessian[better] = hessians(gradients, z[better], blocks)
     return z, potential, gradient, hessian
 
 

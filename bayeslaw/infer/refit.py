@@ -124,7 +124,7 @@ def preview(
     spec = steadied(table.spec)
     with double():
         rows = jax.device_put(table.part(train))
-        starts = None if near is None else np.tile(near, (SHORT.hierarchy_starts, 1))
+        starts = None if near is None else near[None]
         found = modes(spec, rows, seed, SHORT, starts)
         if not found:
             raise FitError(f"law '{spec.law.name}': no start found a mode on these runs")

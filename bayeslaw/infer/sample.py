@@ -34,7 +34,7 @@ from bayeslaw.infer.model import (
     spreads_of,
     steadied,
 )
-from bayeslaw.infer.modes import Mode, find_modes, hessian_at
+from bayeslaw.infer.modes import Mode, find_modes, hessians
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.program import Program, argument
 
@@ -59,7 +59,7 @@ class Settings:
     pilots: tuple[int, ...] = (2, 6)
     hierarchy_starts: int = 4  # of a steady one, which is nearly normal
     hierarchy_chains: int = 4
-    hierarchy_draws: int = 24
+    hierarchy_draws: int = 10
     nuts_chains: int = 4  # of the last resort; 0 for none
     nuts_warmup: int = 600
     nuts_draws: int = 1000
@@ -213,7 +213,7 @@ def modes(
     d = density(steady)
 
     def gradients(z: np.ndarray) -> tuple[Any, Any]:
-        return p.gradients(z, rows, centring)
+        return at_points(p, z, rows, centring, settings)
 
     found = find_modes(gradients, starts, d.blocks, d.tilt)
     if centring:
@@ -229,11 +229,11 @@ def _informed(spec: Spec, gradients: Any, m: Mode) -> Mode:
         known = 1 - np.clip((best.scale**2).sum(1), 0, 1)
         known = np.where(np.char.endswith(d.sites, "_offset"), known, 1.0)
         tilt = np.where(d.tilt, -known[~np.char.startswith(d.sites, "sigma")].sum(), 0.0)
-        nearer = find_modes(gradients, np.tile(best.z, (m.starts, 1)), d.blocks, tilt)
+        nearer = find_modes(gradients, best.z[None], d.blocks, tilt)
         if not nearer:
             break
         best = nearer[0]
-    return replace(best, agree=m.agree)
+    return replace(best, starts=m.starts, agree=m.agree)
 
 
 def _lanes(spec: Spec, settings: Settings) -> int:
@@ -416,8 +416,8 @@ def _around_mean(
 ) -> Whitening:
     """The Laplace approximation at the mean of z (point, dim), in a hierarchy's coordinates."""
     p, mean = compiled(spec, settings), z.mean(0)
-    curvature = hessian_at(
-        lambda u: at_points(p, u, rows, centring, settings), mean, density(spec).blocks
+    (curvature,) = hessians(
+        lambda u: at_points(p, u, rows, centring, settings), mean[None], density(spec).blocks
     )
     values, vectors = np.linalg.eigh(curvature)
     # Coordinates are about as wide as their priors: 1, or less.

@@ -12,6 +12,7 @@ from bayeslaw.infer.diagnose import pareto_k
 from bayeslaw.infer.model import STUDENT_DF, Likelihood
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.refit import Predicted
+from bayeslaw.laws import Law
 from bayeslaw.runs import Runs, lineages_of
 
 ORIGINS = (0.5, 0.65, 0.8)  # shares of the lineages, by compute, that a law is fitted to
@@ -74,19 +75,37 @@ def behind(density: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def weigh(
-    density: np.ndarray, groups: np.ndarray, credence: np.ndarray | None = None, seed: int = 0
+    density: np.ndarray, groups: np.ndarray, families: Sequence[str] = (), seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stacking weights, and their sd, from log predictive densities (law, run).
 
-    The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ + c Σₖ πₖ log wₖ: the score of the mixture, and a
-    Dirichlet prior of density w^(cπ), worth `PRIOR` groups. Without the prior the law that
-    predicted the smaller part's neighbours best gets nearly all, and what laws disagree about
-    further out is lost (`docs/log.md`). They are averaged over Bayesian bootstraps v of the groups,
-    so that a few runs do not decide alone (Yao et al. 2018, arXiv:1704.02030). A law that is behind
-    the best by more than `HOPELESS` nats a run, surely so, and adds nothing to it, has weight 0.
+    The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ + (c/K) Σₖ log wₖ: the score of the mixture, and a
+    Dirichlet prior that is worth c = `PRIOR` groups. Without the prior the law that predicted the
+    smaller part's neighbours best gets nearly all, and what laws disagree about further out is lost
+    (`docs/log.md`). They are averaged over Bayesian bootstraps v of the groups, so that a few runs
+    do not decide alone (Yao et al. 2018, arXiv:1704.02030).
 
-    credence: (law,) what each is worth beforehand, up to a constant; default: all alike.
+    Weight 0 have: of each family all but the best; a law that is behind the best by more than
+    `HOPELESS` nats a run, surely so, and adds nothing to it.
+
+    families: (law,) see `Law.family`; default: all different.
     """
+    weight, sd = np.zeros(len(density)), np.zeros(len(density))
+    stands = _heads(density.mean(1), families or list(map(str, range(len(density)))))
+    weight[stands], sd[stands] = _weighed(density[stands], groups, seed)
+    return weight, sd
+
+
+def _heads(score: np.ndarray, families: Sequence[str]) -> np.ndarray:
+    """Which law is the best of each family."""
+    heads: dict[str, int] = {}
+    for k, family in enumerate(families):
+        if family not in heads or score[k] > score[heads[family]]:
+            heads[family] = k
+    return np.array(sorted(heads.values()))
+
+
+def _weighed(density: np.ndarray, groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     laws = len(density)
     if laws == 1:
         return np.ones(1), np.zeros(1)
@@ -94,21 +113,21 @@ def weigh(
     p = np.exp(density - density.max(0)) + 1e-12  # a law that is certain and wrong stays in reach
     gap, se = behind(density, groups)
     adds = _stacked(p, np.ones((1, p.shape[1])) / p.shape[1], np.ones(laws), 0.0)[0] >= ADDS
-    worth = np.ones(laws) if credence is None else credence
-    worth = np.where((gap <= HOPELESS + 2 * se) | adds, worth, 0.0)
+    hopeful = ((gap <= HOPELESS + 2 * se) | adds).astype(float)
     v = np.random.default_rng(seed).dirichlet(np.ones(len(names)), REPLICATES)[:, member]
     v /= v.sum(1, keepdims=True)
     known = len(names) + PRIOR
-    w = _stacked(p, v, worth, PRIOR / known)
+    w = _stacked(p, v, hopeful, PRIOR / known)
     mean = w.mean(0)
     # Over the bootstraps, and of a Dirichlet distribution that knows as many groups.
     return mean, np.sqrt(w.var(0) + mean * (1 - mean) / (known + 1))
 
 
-def _stacked(p: np.ndarray, v: np.ndarray, worth: np.ndarray, share: float) -> np.ndarray:
+def _stacked(p: np.ndarray, v: np.ndarray, among: np.ndarray, share: float) -> np.ndarray:
     """Weights (replicate, law) by expectation-maximisation. p: densities (law, run); v: weights of
-    the runs (replicate, run), each summing to 1; share: of what is known, that is the prior's."""
-    prior = worth / worth.sum()
+    the runs (replicate, run), each summing to 1; among: 1 for a law that may have weight; share: of
+    what is known, that is the prior's."""
+    prior = among / among.sum()
     w = np.tile(prior, (len(v), 1))
     for _ in range(STEPS):
         w = (1 - share) * w * ((v / (w @ p)) @ p.T) + share * prior
@@ -120,15 +139,14 @@ def standings(
     predicted: Mapping[str, Sequence[Predicted]],
     origins: Sequence[np.ndarray],
     likelihood: Likelihood,
-    credence: Mapping[str, float],
+    laws: Sequence[Law],
     within: np.ndarray | None = None,
     seed: int = 0,
 ) -> tuple[Standing, ...]:
-    """How the laws stand, from what each predicted at every origin. Where there are no origins
-    their credence stands."""
-    names = list(predicted)
+    """How the laws stand, from what each predicted at every origin. With no origins: `untested`."""
+    names = [law.name for law in laws]
     if not origins:
-        return untested(credence)
+        return untested(laws)
     within = np.ones(len(runs), bool) if within is None else within
     log_loss, lineage = np.log(runs.table["loss"].to_numpy(float)), lineages_of(runs)
     tests = [within & ~train for train in origins]
@@ -147,7 +165,7 @@ def standings(
     )
     density = np.maximum(np.nan_to_num(density, nan=-1e3), -1e3)
     groups = np.concatenate([lineage[test] for test in tests])
-    weight, sd = weigh(density, groups, np.array([credence[n] for n in names]), seed)
+    weight, sd = weigh(density, groups, [law.family for law in laws], seed)
     gap, se = behind(density, groups)
     return tuple(
         Standing(
@@ -158,10 +176,13 @@ def standings(
     )  # fmt: skip
 
 
-def untested(credence: Mapping[str, float]) -> tuple[Standing, ...]:
-    """The laws by what they are worth beforehand."""
-    total = sum(credence.values())
-    return tuple(Standing(name, c / total) for name, c in credence.items())
+def untested(laws: Sequence[Law]) -> tuple[Standing, ...]:
+    """Equal weights, where nothing can be left out: of each family to the freest law."""
+    freedom = np.array([len(law.parameters) for law in laws])
+    heads = _heads(freedom, [law.family for law in laws])
+    return tuple(
+        Standing(law.name, 1 / len(heads) if k in heads else 0.0) for k, law in enumerate(laws)
+    )
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,6 @@ class Law(abc.ABC):
     may_be_zero: tuple[str, ...] = ()
     formula: str = ""
     source: str = ""
-    credence: float = 1.0  # what it is worth in a stack before any run is seen, among others
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -162,6 +161,11 @@ class Law(abc.ABC):
     def slopes(self) -> dict[str, int]:
         """Exponent -> index in `shares` of the term that it bends."""
         return {}
+
+    @property
+    def family(self) -> str:
+        """Laws of one family are one shape with more or less freedom: a stack has one of them."""
+        return self.name
 
     @property
     def two_stage(self) -> bool:

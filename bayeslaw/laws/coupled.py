@@ -27,9 +27,6 @@ class Coupled(SumLaw):
     priors: tuple[Any, ...] = ()
     source = "one more shape than the wrapped law; p = 1/β is Kaplan et al. 2020, arXiv:2001.08361"
 
-    # On public sweeps joining size and data was worth more than any choice among plain laws.
-    credence = 2.0
-
     p_couple = Param(dist.LogNormal(0.0, 0.7), symbol="p")
 
     def __post_init__(self) -> None:
@@ -52,6 +49,10 @@ class Coupled(SumLaw):
     @property
     def rows(self) -> Rows:  # type: ignore[override]
         return self.law.rows
+
+    @property
+    def family(self) -> str:
+        return self.law.family
 
     @property
     def formula(self) -> str:  # type: ignore[override]

@@ -12,7 +12,7 @@ from bayeslaw.infer.allowed import allowed, left_out, spoken_of
 from bayeslaw.infer.assess import LEAST, kept, mixed
 from bayeslaw.infer.compare import comparison
 from bayeslaw.infer.refit import Predicted
-from bayeslaw.infer.stack import Standing, log_density, origins_of, weigh
+from bayeslaw.infer.stack import Standing, log_density, origins_of, untested, weigh
 from bayeslaw.runs import compute_of, lineages_of
 from tests.conftest import simulated, two_stage
 from tests.fitted import single
@@ -35,14 +35,25 @@ def test_weights_are_those_of_the_mixture_that_made_the_runs():
     assert sd.max() < 0.03
 
 
-def test_few_lineages_leave_the_laws_near_what_they_were_worth_beforehand():
+def test_few_lineages_leave_the_laws_nearly_alike():
     density = np.stack([np.zeros(6), np.full(6, -0.8), np.full(6, -9.0)])
-    weight, _ = weigh(density, np.arange(6) // 2, np.array([1.0, 2.0, 3.0]))
-    assert weight[0] < 0.5
-    assert weight[1] > 0.5
-    assert weight[2] == 0  # surely and by far worse: no credence helps
-    many, _ = weigh(np.repeat(density, 200, axis=1), np.arange(1200), np.array([1.0, 2.0, 3.0]))
+    weight, _ = weigh(density, np.arange(6) // 2)
+    assert 0.4 < weight[1] < weight[0] < 0.6
+    assert weight[2] == 0  # surely and by far worse
+    many, _ = weigh(np.repeat(density, 200, axis=1), np.arange(1200))
     assert many[0] > 0.95
+
+
+def test_of_a_family_the_best_alone_has_weight():
+    density = np.stack([np.full(9, -0.2), np.zeros(9), np.full(9, -0.1)])
+    weight, sd = weigh(density, np.arange(9), ["a", "a", "b"])
+    assert weight[0] == sd[0] == 0
+    assert weight[1] > weight[2] > 0.3
+
+
+def test_laws_of_which_nothing_is_known_are_alike_and_the_freest_stands_for_its_family():
+    laws = [find_law(n) for n in ("chinchilla", "coupled", "farseer")]
+    assert [s.weight for s in untested(laws)] == [0.0, 0.5, 0.5]
 
 
 def test_few_lineages_leave_the_weights_uncertain():
