@@ -35,7 +35,8 @@ from bayeslaw.laws import Law, find_law
 from bayeslaw.runs import Fault, Runs, lineages_of, refuse
 
 Method = Literal["nuts", "laplace", "huber"]
-ENOUGH = 4096  # runs for refits
+ENOUGH = 1024  # runs that judge laws and their discrepancy
+MANY = 4096  # runs whose gradient is dear: fewer chains, and the gate will say if they are too few
 METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
 
 
@@ -110,7 +111,7 @@ def _thinned(
     tables: dict[str, Table], likelihood: Likelihood, fixed: Mapping[str, float] | None
 ) -> dict[str, Table]:
     """The tables, of every k-th lineage (by compute) where there are very many runs: refits judge
-    laws and their discrepancy as well by some thousands."""
+    laws and their discrepancy as well by a thousand."""
     found = {}
     for name, table in tables.items():
         step = math.ceil(len(table.runs) / ENOUGH)
@@ -225,7 +226,7 @@ def _fit_one(table: Table, method: Method, seed: int, settings: Settings) -> Pos
         point = minimise(spec, rows, seed)
         return _point_posterior(point, runs, spec, about)
 
-    if len(runs) > ENOUGH:  # a gradient is dear, and the gate will say if these are too few
+    if len(runs) > MANY:
         settings = replace(settings, chains=settings.chains // 2, draws=settings.draws // 2)
     rows = jax.device_put(rows)
     if method == "nuts":
