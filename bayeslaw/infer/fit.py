@@ -96,6 +96,8 @@ def fit(
         found = Assessment(untested(chosen), prior_of(next(iter(tables.values()))))
     else:
         found = assess(_thinned(tables, likelihood, fixed), seed=seed, progress=said)
+        whole = prior_of(next(iter(tables.values()))).hull  # not only of the runs that judged
+        found = found._replace(discrepancy=replace(found.discrepancy, hull=whole))
     # Laws that are named are sampled whatever they are worth.
     sampled = found.standings if laws else kept(found.standings)
     members = []
@@ -116,7 +118,8 @@ def _thinned(
     for name, table in tables.items():
         step = math.ceil(len(table.runs) / ENOUGH)
         if step > 1:
-            part = table.runs.select(lineages_of(table.runs) % step == 0)
+            lineage = lineages_of(table.runs)
+            part = table.runs.select((lineage.max() - lineage) % step == 0)
             with double():
                 table = Table.of(part, table.spec.law, likelihood, fixed)
         found[name] = table
