@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -159,15 +159,31 @@ class Runs:
         value = value.item() if isinstance(value, np.generic) else value
         return Fault(str(file), int(row) + 1, column, value, remedy)
 
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """How second stages were done, `plain` where nothing was said. The first is the one that
+        laws are fitted to: `plain` where it is among several."""
+        t = self.table
+        found = sorted(set(t.loc[t["specialize_tokens"] > 0, "recipe"].replace("", "plain")))
+        return tuple(sorted(found, key=lambda name: name != "plain"))
+
+    def of_recipes(self, names: Iterable[str]) -> Runs:
+        """Rows before a split, and those whose second stage was one of these."""
+        t = self.table
+        one = t["recipe"].replace("", "plain").isin(set(names))
+        return self.select((t["specialize_tokens"] == 0) | one)
+
     def on_branch(self) -> Runs:
         """Rows before a split, and rows of a branch on its own domain: what two-stage laws see."""
-        t = self.table
-        return self.select((t["specialize_tokens"] == 0) | (t["branch"] == t["domain"]))
+        one = self.of_recipes(self.recipes[:1])
+        t = one.table
+        return one.select((t["specialize_tokens"] == 0) | (t["branch"] == t["domain"]))
 
     def off_branch(self) -> Runs:
         """Rows of a branch on other domains: what `forgetting` sees."""
-        t = self.table
-        return self.select((t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]))
+        one = self.of_recipes(self.recipes[:1])
+        t = one.table
+        return one.select((t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]))
 
     def summary(self) -> list[str]:
         """Which rows went where, in sentences."""
@@ -182,6 +198,9 @@ class Runs:
                 f"{len(self.on_branch())} rows before the split or on their own branch (fitted), "
                 f"{len(self.off_branch())} off their branch (not fitted)"
             )
+            if others := self.recipes[1:]:
+                count = len(self) - len(self.of_recipes(self.recipes[:1]))
+                lines.append(f"{count} rows of other recipes (not fitted): {', '.join(others)}")
         units = sorted(set(self.units.values()))
         lines.append(f"domains: {', '.join(self.domains)} ({', '.join(units)})")
         if self.ignored:

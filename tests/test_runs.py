@@ -143,6 +143,19 @@ def test_rows_on_and_off_their_branch_are_told_apart(write):
     )
 
 
+def test_second_stages_of_other_recipes_are_told_apart_and_counted(write):
+    head = "run_id,params,pretrain_tokens,specialize_tokens,branch,domain,loss,recipe\n"
+    rows = (
+        "a,1e6,1e9,0,,x,2,\nb,1e6,1e9,1e7,x,x,2,\nc,1e6,1e9,1e7,x,x,2,replay\n"
+        "d,1e6,0,1e7,x,x,2,scratch\ne,1e6,1e9,1e7,joint,x,2,joint\n"
+    )
+    runs = read_runs(write("a.csv", head + rows))
+    assert runs.recipes == ("plain", "joint", "replay", "scratch")
+    assert runs.on_branch().table["run_id"].tolist() == ["a", "b"]
+    assert not len(runs.off_branch())
+    assert "3 rows of other recipes (not fitted): joint, replay, scratch" in runs.summary()
+
+
 def test_what_is_written_is_read_back(write, tmp_path):
     head = "run_id,params,pretrain_tokens,specialize_tokens,branch,domain,loss,unit\n"
     rows = "a,1e6,1e9,0,,x,2.5,bits/byte\nb,1e6,1e9,1e7,x,x,2.25,bits/byte\n"

@@ -11,7 +11,12 @@ from bayeslaw.runs import Runs
 
 
 def spoken_of(runs: Runs, law: Law) -> Runs:
-    """The rows that a law is fitted to; there may be none."""
+    """The rows that a law is fitted to; there may be none.
+
+    Where second stages were done in several ways those of one are taken (`Runs.recipes`), and by a
+    law of replay those with replay too.
+    """
+    runs = runs.of_recipes([*runs.recipes[:1], *(["replay"] if "replay" in law.inputs else [])])
     t = runs.table
     split, own = t["specialize_tokens"] > 0, t["branch"] == t["domain"]
     kept = ~split | own if law.rows == "own branch" else ~split | ~own
@@ -53,7 +58,7 @@ def _why_not(runs: Runs, law: Law) -> str:
         return "specialize_tokens is not among its inputs"
     if "unique_tokens" in law.inputs and not (x.unique_tokens < x.pretrain_tokens).any():
         return "no run repeats its tokens (unique_tokens < pretrain_tokens)"
-    if "replay" in law.inputs and not (x.replay > 0).any():
+    if "replay" in law.inputs and not (runs.table["replay"] > 0).any():
         return "replay is never more than 0"
     if "pretrain_tokens" not in law.inputs and _varies(x.params, x.pretrain_tokens):
         return "pretrain_tokens varies within a size, and is not among its inputs"

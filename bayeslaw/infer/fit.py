@@ -156,6 +156,11 @@ def usable(runs: Runs, laws: Sequence[Law]) -> list[Runs]:
     rows before the split. Raises `FitError` when nothing is left, and `RunsError` with every row
     that one of the laws cannot speak about.
     """
+    if len(recipes := runs.recipes) > 1 and recipes[0] != "plain":
+        raise FitError(
+            f"second stages of {len(recipes)} recipes in one table ({', '.join(recipes)}), none of "
+            "them 'plain': their laws differ. Fit one at a time"
+        )
     found = []
     for law in laws:
         rows = spoken_of(runs, law)

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from bayeslaw import Runs, find_law, fit
+from bayeslaw import FitError, Runs, find_law, fit
 from bayeslaw.infer.allowed import allowed, left_out, spoken_of
 from bayeslaw.infer.assess import LEAST, kept, mixed
 from bayeslaw.infer.compare import comparison
+from bayeslaw.infer.fit import usable
 from bayeslaw.infer.refit import Predicted
 from bayeslaw.infer.stack import Standing, log_density, origins_of, untested, weigh
 from bayeslaw.runs import compute_of, lineages_of
@@ -179,3 +180,15 @@ def test_each_law_sees_the_rows_that_it_speaks_of():
     assert (own["loss"] < 9).all()
     assert set(other.loc[other["specialize_tokens"] > 0, "loss"]) == {9.0}
     assert (spoken_of(runs, find_law("replay")).table["specialize_tokens"] > 0).all()
+
+
+def test_laws_see_plain_second_stages_and_laws_of_replay_those_with_replay():
+    table = two_stage()
+    other = table[table["specialize_tokens"] > 0].assign(recipe="replay", replay=0.2)
+    other["run_id"] += "r"
+    both = pd.concat([table.assign(recipe="plain"), other])
+    runs = Runs.from_table(both)
+    assert len(spoken_of(runs, find_law("additive"))) == len(table)
+    assert len(spoken_of(runs, find_law("replay"))) == 2 * len(other)
+    with pytest.raises(FitError, match=r"2 recipes .*\(lora, replay\), none of them 'plain'"):
+        usable(Runs.from_table(both.replace({"recipe": {"plain": "lora"}})), [find_law("additive")])
