@@ -212,7 +212,7 @@ def fake_sweep(monkeypatch, result):
             raise result
         return SimpleNamespace(
             csv="runs.csv", rows=8, trained=2, kept=1, diverged=1, flops=3e12, seconds=65.0,
-            dry_run=dry_run,
+            dry_run=dry_run, prices=(),
         )  # fmt: skip
 
     study.run_sweep = run_sweep  # type: ignore[attr-defined]

@@ -14,24 +14,27 @@ BUILD = 2  # raise it when the same text would be gathered, cut or split differe
 # Shares of the chunks, in 256ths of their hashes: 15 % held out, 37.5 % for pretraining; the second
 # stage has the rest, because D′ ≤ .8 of it while D draws on every domain.
 HELDOUT, PRETRAIN = 38, 96
+PARTS = ("pretrain", "specialize", "heldout")
 
 
 @dataclass(frozen=True)
 class Domain:
-    """One kind of text, as bytes. The three parts share no chunk."""
+    """One kind of text, as tokens. The three parts share no chunk."""
 
     name: str
-    pretrain: np.ndarray  # uint8
+    pretrain: np.ndarray  # unsigned integers: bytes, or numbers of a tokenizer
     specialize: np.ndarray
     heldout: np.ndarray
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Domains, and the manifest that says where they came from."""
+    """Domains, and the manifest that says where they came from. `known` is a digest from before."""
 
     domains: tuple[Domain, ...]
     manifest: Mapping[str, object]
+    vocabulary: int = 256  # how many tokens there are
+    known: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -40,11 +43,13 @@ class Corpus:
     @property
     def digest(self) -> str:
         """sha256 over all parts of all domains, in order."""
+        if self.known:
+            return self.known
         whole = hashlib.sha256()
         for d in self.domains:
             whole.update(d.name.encode())
-            for part in (d.pretrain, d.specialize, d.heldout):
-                whole.update(part.tobytes())
+            for part in PARTS:
+                whole.update(np.ascontiguousarray(getattr(d, part)).data)
         return whole.hexdigest()
 
 

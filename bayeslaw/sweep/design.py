@@ -1,91 +1,43 @@
-"""The cells of a sweep: one training job each, named by the hash of all that decides its result."""
+"""Designs: which models a sweep trains, before it is said how."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from bayeslaw.sweep.second_stage import SecondStage
 from bayeslaw.sweep.spec import SweepSpec
 
-TRAINER = 2  # raise it when the same cell would train, or be measured, differently
 
-Stage = Literal["trunk", "cooldown", "branch"]
+class Model(NamedTuple):
+    """One model that is wanted. Tokens are whole steps."""
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One job. A trunk leaves checkpoints; a cool-down or a branch leaves rows.
-
-    tokens: of the trunk, or of general text at the end (D). specialize_tokens: D′ of a branch.
-    """
-
-    stage: Stage
-    recipe: str
-    recipe_fields: str  # JSON: a recipe that changes is another cell
-    corpus: str  # digest
     width: int
     seed: int
     pretrain_tokens: int
     specialize_tokens: int = 0
-    branch: str = ""
-    heldout_tokens: int = 0
-    parent: str = ""  # key of the trunk
-    trainer: int = TRAINER
-
-    @property
-    def key(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
-        return f"{self.stage}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    branch: str = ""  # a domain, `joint`, or empty without a second stage
+    second: SecondStage | None = None
 
 
-def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...]) -> dict[Cell, list[Cell]]:
-    """Trunk -> the cool-downs and branches that start from its checkpoints.
-
-    A trunk of constant rate runs to the largest D. A cool-down to D starts at (1 - c) D; a branch
-    starts from the constant-rate checkpoint at D.
-    """
-    recipe = spec.rule
-    common: dict[str, Any] = {
-        "recipe": spec.recipe,
-        "recipe_fields": json.dumps(recipe.fields(), sort_keys=True),
-        "corpus": digest,
-    }
-    plan = {}
-    for seed in spec.seeds:
-        for width in spec.widths:
-            trunk = Cell("trunk", **common, width=width, seed=seed,
-                         pretrain_tokens=whole(spec, max(spec.pretrain_tokens)))  # fmt: skip
-            rest: dict[str, Any] = {**common, "width": width, "seed": seed, "parent": trunk.key,
-                    "heldout_tokens": spec.heldout_tokens}  # fmt: skip
-            plan[trunk] = [
-                Cell("cooldown", **rest, pretrain_tokens=whole(spec, d))
-                for d in sorted(spec.pretrain_tokens)
-            ] + [
-                Cell("branch", **rest, pretrain_tokens=whole(spec, d),
-                     specialize_tokens=whole(spec, split), branch=domain)
-                for d in sorted(spec.pretrain_tokens)
-                for domain in domains
-                for split in sorted(spec.specialize_tokens)
-            ]  # fmt: skip
-    return plan
+def models(spec: SweepSpec, domains: tuple[str, ...]) -> list[Model]:
+    """Every model of the sweep, in the order of the table."""
+    return [
+        m for seed in spec.seeds for width in spec.widths for m in _of(spec, width, seed, domains)
+    ]
 
 
-def whole(spec: SweepSpec, tokens: int) -> int:
-    """The nearest whole number of steps, in tokens: what is counted is what is trained."""
-    step = spec.rule.tokens_per_step
-    return max(1, round(tokens / step)) * step
-
-
-def cooldown_start(spec: SweepSpec, pretrain_tokens: int) -> int:
-    """Tokens at which the cool-down to D starts."""
-    return whole(spec, int((1 - spec.rule.cooldown) * pretrain_tokens))
-
-
-def checkpoints(spec: SweepSpec) -> list[int]:
-    """Tokens at which a trunk is kept."""
-    stops = set()
-    for d in spec.pretrain_tokens:
-        stops |= {whole(spec, d), cooldown_start(spec, whole(spec, d))}
-    return sorted(stops)
+def _of(spec: SweepSpec, width: int, seed: int, domains: tuple[str, ...]) -> Iterator[Model]:
+    """The models of one trunk: cooled at every D, then branched from every D to every D′."""
+    for d in sorted(spec.pretrain_tokens):
+        yield Model(width, seed, spec.whole(d))
+    for second in spec.second_stage:
+        if width not in (second.widths or (width,)) or seed not in (second.seeds or (seed,)):
+            continue
+        lengths = second.pretrain_tokens or spec.pretrain_tokens
+        for d in (0,) if second.kind.scratch else sorted(lengths):
+            for branch in domains if second.kind.splits else ("joint",):
+                for split in sorted(second.specialize_tokens or spec.specialize_tokens):
+                    yield Model(
+                        width, seed, spec.whole(d) if d else 0, spec.whole(split), branch, second
+                    )

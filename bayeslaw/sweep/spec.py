@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -18,19 +16,9 @@ from pydantic import (
 )
 
 from bayeslaw.errors import SweepError
-from bayeslaw.quantity import parse_quantity
 from bayeslaw.sweep.recipe import RECIPES, Recipe
-
-
-def _tokens(written: Any) -> int:
-    value = parse_quantity(written)
-    if not math.isfinite(value):
-        raise ValueError("must be finite")
-    return int(value)
-
-
-Count = Annotated[int, Field(gt=0)]
-Tokens = Annotated[int, BeforeValidator(_tokens), Field(gt=0)]
+from bayeslaw.sweep.second_stage import SecondStage
+from bayeslaw.sweep.tokens import Count, Tokens
 
 
 class SweepSpec(BaseModel):
@@ -48,7 +36,11 @@ class SweepSpec(BaseModel):
     specialize_tokens: tuple[Tokens, ...] = ()
     seeds: tuple[int, ...] = (0,)
     heldout_tokens: Tokens = 131072  # evaluated on each domain
+    second_stage: tuple[SecondStage, ...] = (SecondStage(),)
+    epochs: Annotated[float, Field(ge=1)] = 1.0  # how often a text may be read
     processes: Count = 2
+    threads: Count = 1  # of each process
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0  # within a cell
 
     @field_validator("recipe")
     @classmethod
@@ -94,9 +86,28 @@ class SweepSpec(BaseModel):
                              f"{recipe.tokens_per_step} tokens")  # fmt: skip
         return values
 
+    @field_validator("second_stage")
+    @classmethod
+    def _within(
+        cls, stages: tuple[SecondStage, ...], info: ValidationInfo
+    ) -> tuple[SecondStage, ...]:
+        for stage in stages:
+            for name in ("widths", "seeds", "pretrain_tokens"):
+                have = info.data.get(name)
+                others = [v for v in getattr(stage, name) if have and v not in have]
+                if others:
+                    raise ValueError(f"{name} {others[0]} of '{stage.recipe}' is not one of the "
+                                     f"sweep's; add it there")  # fmt: skip
+        return stages
+
     @property
     def rule(self) -> Recipe:
         return RECIPES[self.recipe]
+
+    def whole(self, tokens: int) -> int:
+        """The nearest whole number of steps, in tokens: what is counted is what is trained."""
+        step = self.rule.tokens_per_step
+        return max(1, round(tokens / step)) * step
 
 
 def read_sweep(path: str | Path) -> SweepSpec:
@@ -118,9 +129,12 @@ def read_sweep(path: str | Path) -> SweepSpec:
 
 def _fault(kind: str, place: tuple[int | str, ...], message: str, value: object) -> str:
     """One line: the field, what is wrong, the value, what to do."""
-    field = str(place[0])
+    field = str(place[0]) if place else "sweep"
+    if field == "second_stage" and len(place) > 1:
+        field += f" {int(place[1]) + 1}" + "".join(f", {p}" for p in place[2:3])
     if kind == "missing":
         return f"{field}: is missing; add it"
     if kind == "extra_forbidden":
-        return f"{field}: no such field; the fields are {', '.join(SweepSpec.model_fields)}"
+        model = SweepSpec if len(place) == 1 else SecondStage
+        return f"{field}: no such field; the fields are {', '.join(model.model_fields)}"
     return f"{field}: {message.removeprefix('Value error, ')} (got {value!r})"

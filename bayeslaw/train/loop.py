@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,16 +22,18 @@ class State:
 
     model: Decoder
     optimiser: torch.optim.AdamW
-    steps: int = 0
+    steps: int = 0  # of its whole history
+    stage_steps: int = 0  # of the stage that it is in
+    seconds: float = 0.0  # spent on the stage before this process
 
 
-def shape(recipe: Recipe, width: int) -> Shape:
-    return Shape(width, recipe.layers, width // recipe.heads(width), recipe.context)
+def shape(recipe: Recipe, width: int, vocabulary: int = 256) -> Shape:
+    return Shape(width, recipe.layers, width // recipe.heads(width), recipe.context, vocabulary)
 
 
-def start(recipe: Recipe, width: int, seed: int) -> State:
+def start(recipe: Recipe, width: int, seed: int, vocabulary: int = 256) -> State:
     """A fresh model and optimiser. Decay on matrices only; embeddings are spared too."""
-    model = make(shape(recipe, width), seed)
+    model = make(shape(recipe, width, vocabulary), seed)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [
@@ -66,6 +65,14 @@ class CrossEntropy(torch.autograd.Function):
         return ctx.saved_tensors[0] * above, None
 
 
+Objective = Callable[[Decoder, Tensor, Tensor, float], Tensor]
+
+
+def cross_entropy(model: Decoder, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
+    """The usual loss, nats/token. `share` of the stage lies behind; it does not matter here."""
+    return CrossEntropy.apply(model(inputs).flatten(0, 1), targets.flatten())
+
+
 def train(
     state: State,
     windows: Windows,
@@ -73,33 +80,46 @@ def train(
     steps: int,
     rate: Callable[[int], float],
     clip: float,
+    objective: Objective = cross_entropy,
+    keep: Callable[[State], None] | None = None,
 ) -> float:
-    """`steps` steps on batches first, first + 1, …; rate(i) is the rate of the stage's i-th step.
+    """A stage of `steps` steps on batches first, first + 1, …; rate(i) is that of its i-th step.
 
-    Returns the mean training loss of the last tenth; NaN or infinity means that it diverged.
+    Goes on from `state.stage_steps`, which is 0 again at the end; `keep` is called after every
+    step. Returns the last training loss, and stops at one that is not finite: it diverged.
     """
     state.model.train()
-    tail: list[Tensor] = []
-    for i in range(steps):
+    value = 0.0
+    for i in range(state.stage_steps, steps):
         inputs, targets = windows.step(first + i)
         for group in state.optimiser.param_groups:
             group["lr"] = rate(i)
-        logits = state.model(inputs)
-        loss = CrossEntropy.apply(logits.flatten(0, 1), targets.flatten())
+        loss = objective(state.model, inputs, targets, i / steps)
+        if not math.isfinite(value := float(loss.detach())):
+            return value
         loss.backward()
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip)
         state.optimiser.step()
         state.optimiser.zero_grad(set_to_none=True)
         state.steps += 1
-        if i >= steps - max(1, steps // 10):
-            tail.append(loss.detach())
-    return float(torch.stack(tail).mean())
+        state.stage_steps += 1
+        if keep:
+            keep(state)
+    state.stage_steps = 0
+    return value
 
 
 def warm(recipe: Recipe, width: int, done: int) -> Callable[[int], float]:
     """Linear warm-up, then constant: the trunk. `done` steps lie behind."""
     peak = recipe.rate_at(width)
     return lambda i: peak * min(1.0, (done + i + 1) / recipe.warmup)
+
+
+def alone(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
+    """A whole life in one stage: warm-up, constant, and a cool-down over the recipe's share."""
+    rise, stable = warm(recipe, width, 0), steps - round(recipe.cooldown * steps)
+    fall = cool(recipe, width, max(1, steps - stable))
+    return lambda i: min(rise(i), fall(i - stable)) if i >= stable else rise(i)
 
 
 def cool(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
@@ -126,36 +146,3 @@ def evaluate(model: Decoder, text: Heldout, batch: int = 128) -> tuple[float, fl
     weights = torch.linalg.lstsq(design, loss).solution
     spread = (loss - design @ weights).square().sum() / (len(loss) - len(weights))
     return float(weights[0]), math.sqrt(float(spread) / len(loss))
-
-
-def pack(state: State) -> bytes:
-    """The whole state as an .npz: plain arrays, no pickle."""
-    arrays = {f"model/{n}": p.numpy() for n, p in state.model.state_dict().items()}
-    for i, moments in state.optimiser.state_dict()["state"].items():
-        arrays |= {f"optimiser/{i}/{n}": np.asarray(v) for n, v in moments.items()}
-    file = io.BytesIO()
-    np.savez(file, steps=np.array(state.steps), **arrays)
-    return file.getvalue()
-
-
-def unpack(path: Path, recipe: Recipe, width: int) -> State:
-    """The inverse of `pack`."""
-    state = start(recipe, width, 0)
-    with np.load(path, allow_pickle=False) as arrays:
-        model = {n: torch.from_numpy(arrays[f"model/{n}"]) for n in state.model.state_dict()}
-        moments: dict[int, dict[str, Tensor]] = {}
-        for i, name in _moments(arrays.files):
-            value = torch.from_numpy(arrays[f"optimiser/{i}/{name}"])
-            moments.setdefault(i, {})[name] = value
-        state.steps = int(arrays["steps"])
-    state.model.load_state_dict(model)
-    optimiser = state.optimiser.state_dict()
-    state.optimiser.load_state_dict({**optimiser, "state": moments})
-    return state
-
-
-def _moments(names: list[str]) -> Iterator[tuple[int, str]]:
-    for name in names:
-        if name.startswith("optimiser/"):
-            _, i, moment = name.split("/")
-            yield int(i), moment

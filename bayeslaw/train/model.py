@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-VOCABULARY = 256  # bytes
+from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Shape:
     layers: int
     head_width: int
     context: int
+    vocabulary: int = 256  # bytes
 
     @property
     def hidden(self) -> int:
@@ -32,11 +33,11 @@ class Shape:
         """Parameters by group. `params` of a run is attention + feed_forward + norms."""
         d = self.width
         return {
-            "embedding": VOCABULARY * d,
+            "embedding": self.vocabulary * d,
             "attention": self.layers * 4 * d * d,
             "feed_forward": self.layers * 3 * d * self.hidden,
             "norms": (2 * self.layers + 1) * d,
-            "unembedding": VOCABULARY * d,
+            "unembedding": self.vocabulary * d,
         }
 
     @property
@@ -81,15 +82,15 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Byte ids (batch, time) -> logits (batch, time, 256)."""
+    """Token ids (batch, time) -> logits (batch, time, vocabulary)."""
 
     def __init__(self, s: Shape):
         super().__init__()
         self.s = s
-        self.embedding = nn.Embedding(VOCABULARY, s.width)
+        self.embedding = nn.Embedding(s.vocabulary, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
         self.norm = nn.RMSNorm(s.width)
-        self.unembedding = nn.Linear(s.width, VOCABULARY, bias=False)
+        self.unembedding = nn.Linear(s.width, s.vocabulary, bias=False)
         cos, sin = rotations(s.context, s.head_width)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
@@ -114,11 +115,47 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
+@lru_cache
+def verified(s: Shape) -> Shape:
+    """The shape, its parameters by group and its FLOPs asserted on the meta device, where nothing
+    is allocated: what is priced and written in the table is what is trained."""
+    with torch.device("meta"):
+        model = Decoder(s)
+        ids = torch.zeros(1, s.context, dtype=torch.long)
+    found = dict.fromkeys(s.counts(), 0)
+    for name, p in model.named_parameters():
+        found[group_of(name)] += p.numel()
+    assert found == s.counts(), (found, s.counts())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(ids)
+    by_kind = counter.get_flop_counts()["Global"]
+    # What is no plain product is attention: batched products, or a kernel, by torch's release.
+    matrices = sum(v for kind, v in by_kind.items() if str(kind) in ("aten.mm", "aten.addmm"))
+    counted = 3 * (matrices + 2 * s.context**2 * s.width * s.layers) / s.context
+    assert counted == s.flops_per_token, (counted, s.flops_per_token)
+    return s
+
+
+def group_of(name: str) -> str:
+    """The group of `Shape.counts` that a parameter belongs to."""
+    for part, group in _GROUPS.items():
+        if part in name:
+            return group
+    raise KeyError(name)
+
+
+_GROUPS = {
+    "unembedding": "unembedding", "embedding": "embedding", "norm": "norms",
+    "qkv": "attention", ".out.": "attention", "gate_up": "feed_forward", "down": "feed_forward",
+}  # fmt: skip
+
+
 def make(s: Shape, seed: int) -> Decoder:
     """A decoder with its initial weights; its parameters are asserted against `Shape.counts`.
 
     Normal weights of sd 1/√(fan-in); what writes into the residual stream is scaled down by
-    √(2 layers) (GPT-2); the unembedding starts at zero, so that the first loss is ln 256.
+    √(2 layers) (GPT-2); the unembedding starts at zero, so that the first loss is that of knowing
+    nothing.
     """
     model = Decoder(s)
     total = sum(p.numel() for p in model.parameters())

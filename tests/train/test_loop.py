@@ -12,8 +12,9 @@ import torch.nn.functional as F
 
 from bayeslaw.corpus import synthetic
 from bayeslaw.sweep import RECIPES
-from bayeslaw.train.data import Windows, heldout
-from bayeslaw.train.loop import CrossEntropy, cool, evaluate, pack, start, train, unpack, warm
+from bayeslaw.train.checkpoint import load, pack
+from bayeslaw.train.data import Windows, heldout, mixed
+from bayeslaw.train.loop import CrossEntropy, cool, evaluate, start, train, warm
 
 TINY = RECIPES["tiny"]
 
@@ -24,7 +25,7 @@ def domain():
 
 
 def windows(domain) -> Windows:
-    return Windows([domain.pretrain], TINY.context, TINY.batch, 0)
+    return mixed([domain.pretrain], TINY.context, TINY.batch, 0)
 
 
 def test_rates_rise_stay_and_fall():
@@ -67,9 +68,9 @@ def test_a_state_that_was_kept_goes_on_to_the_same_bytes(domain, tmp_path: Path)
     torch.set_num_threads(1)
     whole, _ = trained(domain, steps=30)
     half, _ = trained(domain, steps=15)
-    file = tmp_path / "half.npz"
+    file = tmp_path / "half.safetensors"
     file.write_bytes(pack(half))
-    state = unpack(file, TINY, 16)
+    state = load(file, start(TINY, 16, 1))
     train(state, windows(domain), 15, 15, warm(TINY, 16, 15), TINY.clip)
     assert pack(state) == pack(whole)
 
