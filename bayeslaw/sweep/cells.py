@@ -39,6 +39,7 @@ class Cell:
     parent: str = ""  # key of the trunk; empty: fresh weights
     device: str = "cpu"
     threads: int = 1
+    microbatch: int = 0
     trainer: int = TRAINER
 
     @property
@@ -98,6 +99,7 @@ def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...], device: str = 
         "corpus": digest,
         "device": device,
         "threads": spec.threads,
+        "microbatch": spec.microbatch if spec.microbatch < spec.rule.batch else 0,
     }
     wanted: dict[tuple[int, int], list[Model]] = {}
     for model in models(spec, domains):

@@ -17,6 +17,7 @@ from bayeslaw.sweep import Cell, SweepSpec
 from bayeslaw.sweep.cells import starts_at
 from bayeslaw.train.checkpoint import SUFFIX, Keeper, Unreadable, load, write
 from bayeslaw.train.data import Heldout, Windows, general, heldout, share_of
+from bayeslaw.train.device import settle
 from bayeslaw.train.loop import (
     Objective,
     State,
@@ -63,7 +64,8 @@ class Work(NamedTuple):
         return _read(self.text)
 
     def fresh(self, cell: Cell) -> State:
-        return start(self.spec.rule, cell.width, cell.seed, self.corpus().vocabulary)
+        words = self.corpus().vocabulary
+        return start(self.spec.rule, cell.width, cell.seed, words, cell.device)
 
     def mixture(self, seed: int, tokens: int) -> Windows:
         rule = self.spec.rule
@@ -87,7 +89,7 @@ def train_cell(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> 
     """
     if finished(work, cell, stops):
         return
-    torch.set_num_threads(work.spec.threads)
+    settle(cell.device, cell.threads)
     began = time.perf_counter()
     try:
         if cell.stage == "trunk":
@@ -99,10 +101,14 @@ def train_cell(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> 
         result = {"status": "diverged", "rows": [[n, None, None] for n in names]}
     before = result.pop("before", 0.0)
     took = round(before + time.perf_counter() - began, 2)
-    result |= {"seconds": took, "device": platform.machine()}
+    result |= {"seconds": took, "device": _machine(cell.device)}
     with whole(work.place(cell) / DONE) as beside:
         beside.write_text(json.dumps(result))
     (work.place(cell) / PART).unlink(missing_ok=True)
+
+
+def _machine(device: str) -> str:
+    return platform.machine() if device == "cpu" else torch.cuda.get_device_name()
 
 
 def _trunk(work: Work, cell: Cell, stops: list[int]) -> dict[str, Any]:
@@ -134,7 +140,16 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
         if end <= state.steps:
             continue
         state.stage_steps = state.steps  # the trunk is one stage from its first step on
-        loss = train(state, windows, 0, end, warm(rule, trunk.width, 0), rule.clip, keep=keep)
+        loss = train(
+            state,
+            windows,
+            0,
+            end,
+            warm(rule, trunk.width, 0),
+            rule.clip,
+            keep=keep,
+            microbatch=trunk.microbatch,
+        )
         if not math.isfinite(loss):
             raise Diverged
         write(state, place / f"{stop}{SUFFIX}")
@@ -174,7 +189,7 @@ def _model(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> dict
     part = work.place(cell) / PART
     state = _read_state(work, cell, part) or base
     keep = Keeper(part, spec.checkpoint_minutes)
-    loss = train(state, windows, first, steps, rate, rule.clip, objective, keep)
+    loss = train(state, windows, first, steps, rate, rule.clip, objective, keep, cell.microbatch)
     judged = _judged(work, cell, state) if math.isfinite(loss) else {}
     if not judged or not all(math.isfinite(loss) for loss, _ in judged.values()):
         raise Diverged

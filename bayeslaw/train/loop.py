@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bayeslaw.sweep.recipe import Recipe
 from bayeslaw.train.data import Heldout, Windows
+from bayeslaw.train.device import compiled, look, precision
 from bayeslaw.train.model import Decoder, Shape, make
 
 
@@ -22,6 +23,7 @@ class State:
 
     model: Decoder
     optimiser: torch.optim.AdamW
+    device: str = "cpu"
     steps: int = 0  # of its whole history
     stage_steps: int = 0  # of the stage that it is in
     seconds: float = 0.0  # spent on the stage before this process
@@ -31,9 +33,11 @@ def shape(recipe: Recipe, width: int, vocabulary: int = 256) -> Shape:
     return Shape(width, recipe.layers, width // recipe.heads(width), recipe.context, vocabulary)
 
 
-def start(recipe: Recipe, width: int, seed: int, vocabulary: int = 256) -> State:
+def start(
+    recipe: Recipe, width: int, seed: int, vocabulary: int = 256, device: str = "cpu"
+) -> State:
     """A fresh model and optimiser. Decay on matrices only; embeddings are spared too."""
-    model = make(shape(recipe, width, vocabulary), seed)
+    model = make(shape(recipe, width, vocabulary), seed).to(device)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [
@@ -41,7 +45,7 @@ def start(recipe: Recipe, width: int, seed: int, vocabulary: int = 256) -> State
         {"params": others, "weight_decay": 0.0},
     ]
     betas = (recipe.beta1, recipe.beta2)
-    return State(model, torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True))
+    return State(model, torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True), device)
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -53,7 +57,7 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        log_p, rows = logits.log_softmax(-1), torch.arange(len(targets))
+        log_p, rows = logits.log_softmax(-1), torch.arange(len(targets), device=targets.device)
         loss = -log_p[rows, targets].mean()
         gradient = log_p.exp_()
         gradient[rows, targets] -= 1
@@ -65,12 +69,15 @@ class CrossEntropy(torch.autograd.Function):
         return ctx.saved_tensors[0] * above, None
 
 
-Objective = Callable[[Decoder, Tensor, Tensor, float], Tensor]
+# model, inputs, targets, the share of the stage that lies behind -> loss, nats/token
+Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]
 
 
-def cross_entropy(model: Decoder, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
-    """The usual loss, nats/token. `share` of the stage lies behind; it does not matter here."""
-    return CrossEntropy.apply(model(inputs).flatten(0, 1), targets.flatten())
+def cross_entropy(
+    model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, share: float
+) -> Tensor:
+    """The usual loss, all along the stage."""
+    return CrossEntropy.apply(model(inputs).flatten(0, 1).float(), targets.flatten())
 
 
 def train(
@@ -82,22 +89,32 @@ def train(
     clip: float,
     objective: Objective = cross_entropy,
     keep: Callable[[State], None] | None = None,
+    microbatch: int = 0,
 ) -> float:
     """A stage of `steps` steps on batches first, first + 1, …; rate(i) is that of its i-th step.
 
     Goes on from `state.stage_steps`, which is 0 again at the end; `keep` is called after every
-    step. Returns the last training loss, and stops at one that is not finite: it diverged.
+    step. A batch goes through the model in parts of `microbatch` windows, their gradients added;
+    0 for all at once. Returns the last training loss, and stops at one that is not finite: it
+    diverged.
     """
     state.model.train()
+    model = compiled(state.model, state.device)
+    parts = _parts(windows.batch, microbatch)
     value = 0.0
     for i in range(state.stage_steps, steps):
-        inputs, targets = windows.step(first + i)
         for group in state.optimiser.param_groups:
             group["lr"] = rate(i)
-        loss = objective(state.model, inputs, targets, i / steps)
-        if not math.isfinite(value := float(loss.detach())):
+        loss = torch.zeros((), device=state.device)
+        for part, weight in parts:
+            inputs, targets = (x.to(state.device) for x in windows.step(first + i, part))
+            with precision(state.device):
+                each = objective(model, inputs, targets, i / steps)
+            (each if weight == 1 else each * weight).backward()
+            loss += each.detach() * weight
+        last = i == steps - 1
+        if (last or look(state.device, i)) and not math.isfinite(value := float(loss)):
             return value
-        loss.backward()
         torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip)
         state.optimiser.step()
         state.optimiser.zero_grad(set_to_none=True)
@@ -107,6 +124,13 @@ def train(
             keep(state)
     state.stage_steps = 0
     return value
+
+
+def _parts(batch: int, microbatch: int) -> list[tuple[slice, float]]:
+    """The parts of a batch, and the weight of each part's mean."""
+    size = min(microbatch or batch, batch)
+    cuts = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
+    return [(c, (c.stop - c.start) / batch) for c in cuts]
 
 
 def warm(recipe: Recipe, width: int, done: int) -> Callable[[int], float]:
@@ -138,9 +162,10 @@ def evaluate(model: Decoder, text: Heldout, batch: int = 128) -> tuple[float, fl
     model.eval()
     losses = []
     for part in text.windows.split(batch):
-        logits = model(part[:, :-1])
-        each = F.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten(), reduction="none")
-        losses.append(each.view(len(part), -1).mean(1).double())
+        ids = part.to(next(model.parameters()).device)
+        logits = model(ids[:, :-1])
+        each = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        losses.append(each.view(len(part), -1).mean(1).double().cpu())
     loss = torch.cat(losses)
     design = torch.cat((torch.ones(len(loss), 1, dtype=torch.float64), text.controls), 1)
     weights = torch.linalg.lstsq(design, loss).solution

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -62,10 +62,12 @@ class Distilled:
         self.before = copy.deepcopy(model).eval().requires_grad_(False)
         self.weight, self.anneal = weight, anneal
 
-    def __call__(self, model: Decoder, inputs: Tensor, targets: Tensor, share: float) -> Tensor:
+    def __call__(
+        self, model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, share: float
+    ) -> Tensor:
         with torch.no_grad():
-            before = self.before(inputs).flatten(0, 1).log_softmax(-1)
-        logits = model(inputs).flatten(0, 1)
+            before = self.before(inputs).flatten(0, 1).float().log_softmax(-1)
+        logits = model(inputs).flatten(0, 1).float()
         weight = self.weight * (1 - share if self.anneal else 1.0)
         kl = (before.exp() * (before - logits.log_softmax(-1))).sum(-1).mean()
         return CrossEntropy.apply(logits, targets.flatten()) + weight * kl

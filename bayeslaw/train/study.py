@@ -23,6 +23,7 @@ from bayeslaw.sweep import Cell, Cells, Executor, SweepSpec, cells, local, read_
 from bayeslaw.sweep.cells import stops
 from bayeslaw.train.cell import Work, finished, train_cell
 from bayeslaw.train.data import cut, general, special
+from bayeslaw.train.device import found
 from bayeslaw.train.loop import shape
 from bayeslaw.train.model import verified
 from bayeslaw.train.price import Price, cell_flops, prices
@@ -78,11 +79,11 @@ def _priced(spec: SweepSpec, folder: Path, table: Path) -> SweepResult:
     corpus, domains = gather(spec, folder, keep=False)
     plan, work = _plan(spec, folder, corpus, domains)
     there = {c for c in plan if finished(work, c, _stops(spec, plan, c))}
-    found = prices(spec, plan, corpus.vocabulary, there)
-    missing = [p for p in found if not p.there]
+    priced = prices(spec, plan, corpus.vocabulary, there)
+    missing = [p for p in priced if not p.there]
     return SweepResult(
         table, 0, len(missing), len(there), 0, sum(p.flops for p in missing),
-        _wall(missing, spec.processes), True, tuple(found),
+        _wall(missing, spec.processes), True, tuple(priced),
     )  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def gather(spec: SweepSpec, folder: Path, keep: bool = True) -> tuple[Corpus, tu
 def _plan(
     spec: SweepSpec, folder: Path, corpus: Corpus, domains: tuple[Domain, ...]
 ) -> tuple[Cells, Work]:
-    plan = cells(spec, corpus.digest, tuple(d.name for d in domains))
+    plan = cells(spec, corpus.digest, tuple(d.name for d in domains), found())
     return plan, Work(spec, folder / "work", _corpus_folder(spec, folder))
 
 
