@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from bayeslaw.sweep import RECIPES
 from bayeslaw.train.data import mixed
 from bayeslaw.train.device import compiled, found, precision, settle
-from bayeslaw.train.loop import shape, start, train
+from bayeslaw.train.loop import start, train
 from bayeslaw.train.model import verified
 
 ROUNDS = 5
@@ -40,7 +40,7 @@ def main(seconds: float) -> None:
     for width, layers, context, batch in SIZES if device == "cpu" else LARGE:
         rule = replace(RECIPES["bytes-wsd"], layers=layers, context=context, batch=batch,
                        head_width=32 if width > 64 else 16)  # fmt: skip
-        s = verified(shape(rule, width))
+        s = verified(rule.shape(width))
         text = torch.randint(256, (64 * batch * (context + 1),), dtype=torch.uint8).numpy()
         windows = mixed([text], context, batch, 0)
         ours_state, plain_state = (start(rule, width, 0, device=device) for _ in range(2))

@@ -40,6 +40,7 @@ class Cell:
     device: str = "cpu"
     threads: int = 1
     microbatch: int = 0
+    apart: int = 0  # which of several trunks of one width and seed
     trainer: int = TRAINER
 
     @property
@@ -55,9 +56,15 @@ class Cell:
         return SecondStage(**json.loads(self.second))
 
     @property
+    def draw(self) -> int:
+        """The seed of weights and of the order of text: another one for every trunk."""
+        return self.seed + 1_000_003 * self.apart
+
+    @property
     def lineage(self) -> str:
         """The trunk's name; a model from fresh weights is a lineage of its own."""
         own = "" if self.parent or self.stage == "trunk" else f"-scratch-{self.branch}"
+        own = f"-d{self.apart}" if self.apart else own
         return f"w{self.width}-s{self.seed}{own}"
 
     @property
@@ -90,7 +97,13 @@ class Cells:
         return [m for m in self.models if not m.parent]
 
 
-def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...], device: str = "cpu") -> Cells:
+def cells(
+    spec: SweepSpec,
+    digest: str,
+    domains: tuple[str, ...],
+    device: str = "cpu",
+    vocabulary: int = 256,
+) -> Cells:
     """The jobs of a sweep. A trunk of constant rate runs as far as its models need it. A cool-down
     to D starts at (1 - c) D; a branch starts from the constant-rate checkpoint at D."""
     common: dict[str, Any] = {
@@ -101,12 +114,12 @@ def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...], device: str = 
         "threads": spec.threads,
         "microbatch": spec.microbatch if spec.microbatch < spec.rule.batch else 0,
     }
-    wanted: dict[tuple[int, int], list[Model]] = {}
-    for model in models(spec, domains):
-        wanted.setdefault((model.width, model.seed), []).append(model)
+    wanted: dict[tuple[int, int, int], list[Model]] = {}
+    for model in models(spec, domains, vocabulary):
+        wanted.setdefault((model.width, model.seed, model.apart), []).append(model)
     trunks, leaves = [], []
-    for (width, seed), group in wanted.items():
-        common |= {"width": width, "seed": seed}
+    for (width, seed, apart), group in wanted.items():
+        common |= {"width": width, "seed": seed, "apart": apart}
         longest = max(m.pretrain_tokens for m in group)
         trunk = Cell("trunk", **common, pretrain_tokens=longest)
         if longest:

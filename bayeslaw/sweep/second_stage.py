@@ -77,6 +77,15 @@ class SecondStage(BaseModel):
             raise ValueError("recipe 'scratch' has no trunk: leave out replay and distill")
         return self
 
+    def takes(self, width: int, seed: int, pretrain_tokens: int) -> bool:
+        """Whether this stage is for such a trunk. Fresh weights have no D to choose by."""
+        return (
+            width in (self.widths or (width,))
+            and seed in (self.seeds or (seed,))
+            and (not pretrain_tokens or pretrain_tokens in (self.pretrain_tokens or
+                 (pretrain_tokens,)))
+        )  # fmt: skip
+
     @property
     def kind(self) -> Kind:
         return KINDS[self.recipe]

@@ -13,12 +13,22 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep.recipe import RECIPES, Recipe
 from bayeslaw.sweep.second_stage import SecondStage
-from bayeslaw.sweep.tokens import Count, Tokens
+from bayeslaw.sweep.tokens import Count, Flops, Tokens
+
+# design -> the fields without which it is nothing
+WANTS = {
+    "trunk": ("widths", "pretrain_tokens"),
+    "grid": ("widths", "pretrain_tokens"),
+    "iso-flop": ("widths", "flops"),
+    "pilot": ("flops",),
+    "runs": ("runs",),
+}
 
 
 class SweepSpec(BaseModel):
@@ -31,9 +41,13 @@ class SweepSpec(BaseModel):
     corpus_options: dict[str, Any] = {}
     domains: tuple[str, ...] = ()  # empty: every domain of the corpus
     recipe: str = "bytes-wsd"
-    widths: tuple[Count, ...]
-    pretrain_tokens: tuple[Tokens, ...]
+    design: str = "trunk"
+    widths: tuple[Count, ...] = ()
+    pretrain_tokens: tuple[Tokens, ...] = ()
     specialize_tokens: tuple[Tokens, ...] = ()
+    flops: tuple[Flops, ...] = ()  # budgets of design iso-flop; the whole budget of a pilot
+    specialize_shares: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.05, 0.2)
+    runs: str = ""  # file of design runs, beside the settings
     seeds: tuple[int, ...] = (0,)
     heldout_tokens: Tokens = 131072  # evaluated on each domain
     second_stage: tuple[SecondStage, ...] = (SecondStage(),)
@@ -50,7 +64,22 @@ class SweepSpec(BaseModel):
             raise ValueError(f"no such recipe; choose one of {', '.join(RECIPES)}")
         return name
 
-    @field_validator("domains", "widths", "pretrain_tokens", "specialize_tokens", "seeds")
+    @field_validator("design")
+    @classmethod
+    def _designed(cls, name: str) -> str:
+        if name not in WANTS:
+            raise ValueError(f"no such design; choose one of {', '.join(WANTS)}")
+        return name
+
+    @field_validator("flops", mode="before")
+    @classmethod
+    def _several(cls, written: Any) -> Any:
+        return written if isinstance(written, list | tuple) else (written,)
+
+    @field_validator(
+        "domains", "widths", "pretrain_tokens", "specialize_tokens", "seeds", "flops",
+        "specialize_shares",
+    )  # fmt: skip
     @classmethod
     def _once(cls, values: tuple) -> tuple:
         twice = sorted({v for v in values if values.count(v) > 1})
@@ -101,6 +130,13 @@ class SweepSpec(BaseModel):
                                      f"sweep's; add it there")  # fmt: skip
         return stages
 
+    @model_validator(mode="after")
+    def _complete(self) -> SweepSpec:
+        missing = [f for f in WANTS[self.design] if not getattr(self, f)]
+        if missing:
+            raise ValueError(f"design '{self.design}' needs {' and '.join(missing)}; add them")
+        return self
+
     @property
     def rule(self) -> Recipe:
         return RECIPES[self.recipe]
@@ -121,7 +157,8 @@ def read_sweep(path: str | Path) -> SweepSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SweepError(f"{path}: not readable as TOML: {error}") from None
     try:
-        return SweepSpec(**fields)
+        spec = SweepSpec(**fields)
+        return spec.model_copy(update={"runs": str(path.parent / spec.runs)} if spec.runs else {})
     except ValidationError as error:
         faults = [_fault(e["type"], e["loc"], e["msg"], e["input"]) for e in error.errors()]
         noun = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -135,6 +172,8 @@ def _fault(kind: str, place: tuple[int | str, ...], message: str, value: object)
         field += f" {int(place[1]) + 1}" + "".join(f", {p}" for p in place[2:3])
     if kind == "missing":
         return f"{field}: is missing; add it"
+    if not place:
+        return message.removeprefix("Value error, ")
     if kind == "extra_forbidden":
         model = SweepSpec if len(place) == 1 else SecondStage
         return f"{field}: no such field; the fields are {', '.join(model.model_fields)}"

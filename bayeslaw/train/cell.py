@@ -65,7 +65,7 @@ class Work(NamedTuple):
 
     def fresh(self, cell: Cell) -> State:
         words = self.corpus().vocabulary
-        return start(self.spec.rule, cell.width, cell.seed, words, cell.device)
+        return start(self.spec.rule, cell.width, cell.draw, words, cell.device)
 
     def mixture(self, seed: int, tokens: int) -> Windows:
         rule = self.spec.rule
@@ -133,7 +133,7 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
         if found is not None and found.steps <= steps:
             state = found
             break
-    windows = work.mixture(trunk.seed, trunk.pretrain_tokens)
+    windows = work.mixture(trunk.draw, trunk.pretrain_tokens)
     keep = Keeper(place / PART, work.spec.checkpoint_minutes)
     for stop in sorted({*(s for s in stops if s < tokens), tokens}):
         end = stop // rule.tokens_per_step
@@ -174,16 +174,16 @@ def _model(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> dict
     base.seconds, base.stage_steps = 0.0, 0
     objective: Objective = cross_entropy
     if cell.stage == "cooldown":
-        windows, first = work.mixture(cell.seed, cell.pretrain_tokens), at // rule.tokens_per_step
+        windows, first = work.mixture(cell.draw, cell.pretrain_tokens), at // rule.tokens_per_step
         steps = (cell.pretrain_tokens - at) // rule.tokens_per_step
         unique = [windows.distinct(), None]
     else:
         second, first, steps = cell.second_stage, 0, cell.specialize_tokens // rule.tokens_per_step
         windows = text_of(
-            second, cell.branch, work.domains(), rule, cell.seed, at, cell.specialize_tokens
+            second, cell.branch, work.domains(), rule, cell.draw, at, cell.specialize_tokens
         ).again(cell.specialize_tokens)
         objective = objective_of(second, base.model)
-        mixture = work.mixture(cell.seed, 0).distinct() if trunk is not None else None
+        mixture = work.mixture(cell.draw, 0).distinct() if trunk is not None else None
         unique = [mixture, windows.distinct()]
     rate = (cool if trunk is not None else alone)(rule, cell.width, steps)
     part = work.place(cell) / PART

@@ -14,7 +14,7 @@ from torch import Tensor
 from bayeslaw.sweep.recipe import Recipe
 from bayeslaw.train.data import Heldout, Windows
 from bayeslaw.train.device import compiled, look, precision
-from bayeslaw.train.model import Decoder, Shape, make
+from bayeslaw.train.model import Decoder, make
 
 
 @dataclass
@@ -29,15 +29,11 @@ class State:
     seconds: float = 0.0  # spent on the stage before this process
 
 
-def shape(recipe: Recipe, width: int, vocabulary: int = 256) -> Shape:
-    return Shape(width, recipe.layers, width // recipe.heads(width), recipe.context, vocabulary)
-
-
 def start(
     recipe: Recipe, width: int, seed: int, vocabulary: int = 256, device: str = "cpu"
 ) -> State:
     """A fresh model and optimiser. Decay on matrices only; embeddings are spared too."""
-    model = make(shape(recipe, width, vocabulary), seed).to(device)
+    model = make(recipe.shape(width, vocabulary), seed).to(device)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [

@@ -1,8 +1,7 @@
-"""The decoder: Llama-shaped (RMSNorm, RoPE, SwiGLU, no biases); parameters and FLOPs counted."""
+"""The decoder: Llama-shaped (RMSNorm, RoPE, SwiGLU, no biases); its counts verified."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -10,50 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a model. The hidden width of the SwiGLU is 8/3 of the width, in eights."""
-
-    width: int
-    layers: int
-    head_width: int
-    context: int
-    vocabulary: int = 256  # bytes
-
-    @property
-    def hidden(self) -> int:
-        return -(-8 * self.width // 3 // 8) * 8
-
-    @property
-    def heads(self) -> int:
-        return self.width // self.head_width
-
-    def counts(self) -> dict[str, int]:
-        """Parameters by group. `params` of a run is attention + feed_forward + norms."""
-        d = self.width
-        return {
-            "embedding": self.vocabulary * d,
-            "attention": self.layers * 4 * d * d,
-            "feed_forward": self.layers * 3 * d * self.hidden,
-            "norms": (2 * self.layers + 1) * d,
-            "unembedding": self.vocabulary * d,
-        }
-
-    @property
-    def params(self) -> int:
-        """Non-embedding parameters: neither the embedding nor the unembedding."""
-        c = self.counts()
-        return c["attention"] + c["feed_forward"] + c["norms"]
-
-    @property
-    def flops_per_token(self) -> float:
-        """Training FLOPs of one token, forward and backward: 6 for every weight that multiplies
-        (the unembedding too) and 6 · context · width · layers for causal attention (half of the
-        full square's 12: Chowdhery et al. 2022, appendix B, counts all of it)."""
-        c = self.counts()
-        matrices = c["attention"] + c["feed_forward"] + c["unembedding"]
-        return 6.0 * matrices + 6.0 * self.context * self.width * self.layers
+from bayeslaw.sweep.shape import Shape
 
 
 class Block(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from bayeslaw.sweep import Cell, Cells, Recipe, SweepSpec
 from bayeslaw.sweep.cells import starts_at
 from bayeslaw.train.data import mixed
-from bayeslaw.train.loop import shape, start, train
+from bayeslaw.train.loop import start, train
 from bayeslaw.train.model import Shape, verified
 from bayeslaw.train.table import second_flops
 
@@ -34,7 +34,7 @@ class Price:
 def cell_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
     """Compute of one cell, what it shares with its trunk left out; evaluation at a third of a
     training token."""
-    each = shape(spec.rule, cell.width, vocabulary).flops_per_token
+    each = spec.rule.shape(cell.width, vocabulary).flops_per_token
     if cell.stage == "trunk":
         return each * cell.pretrain_tokens
     seen = each * 2 * cell.heldout_tokens / 3
@@ -87,7 +87,7 @@ def matmul_rate(size: int = 1024) -> float:
 def prices(spec: SweepSpec, plan: Cells, vocabulary: int, there: set[Cell]) -> list[Price]:
     """The price of every cell, its model's counts verified before anything is allocated."""
     rule = spec.rule
-    shapes = {c.width: verified(shape(rule, c.width, vocabulary)) for c in plan}
+    shapes = {c.width: verified(rule.shape(c.width, vocabulary)) for c in plan}
     speeds = {w: speed(s, rule, w, spec.threads) for w, s in shapes.items()}
     out = []
     for c in plan:

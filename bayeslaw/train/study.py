@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
-import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,20 +14,19 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bayeslaw.corpus import BUILD, SOURCES, Corpus, Domain, read_shards, write_shards
+from bayeslaw.corpus import Corpus, Domain
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import Cell, Cells, Executor, SweepSpec, cells, local, read_sweep
 from bayeslaw.sweep.cells import stops
 from bayeslaw.train.cell import Work, finished, train_cell
-from bayeslaw.train.data import cut, general, special
 from bayeslaw.train.device import found
-from bayeslaw.train.loop import shape
+from bayeslaw.train.gather import corpus_folder, gather
 from bayeslaw.train.model import verified
 from bayeslaw.train.price import Price, cell_flops, prices
 from bayeslaw.train.table import COLUMNS, manifest_json, runs_csv, timings_csv
 from bayeslaw.whole import whole
 
-__all__ = ["COLUMNS", "SweepResult", "gather", "run_sweep"]
+__all__ = ["COLUMNS", "SweepResult", "run_sweep"]
 
 
 @dataclass(frozen=True)
@@ -106,9 +102,9 @@ def _trained(
     plan, work = _plan(spec, folder, corpus, domains)
     for litter in work.folder.glob("*/.*"):  # what a kill left half-written
         litter.unlink(missing_ok=True)
-    shapes = {c.width: verified(shape(spec.rule, c.width, corpus.vocabulary)) for c in plan}
+    shapes = {c.width: verified(spec.rule.shape(c.width, corpus.vocabulary)) for c in plan}
     missing = [c for c in plan if not finished(work, c, _stops(spec, plan, c))]
-    _write(folder / "manifest.json", manifest_json(spec, corpus))
+    _write(folder / "manifest.json", manifest_json(spec, sorted(shapes), corpus))
     if executor is not None:
         _run(executor, work, plan, missing, progress)
     elif missing:
@@ -127,22 +123,11 @@ def _trained(
     )  # fmt: skip
 
 
-def gather(spec: SweepSpec, folder: Path, keep: bool = True) -> tuple[Corpus, tuple[Domain, ...]]:
-    """The corpus, kept in `folder`/work if `keep`, and those of its domains that the sweep is on.
-
-    Raises `SweepError` for a domain that is not there and for text that would repeat.
-    """
-    corpus = _corpus(spec, folder, keep)
-    domains = _chosen(spec, corpus)
-    _enough(spec, domains)
-    return corpus, domains
-
-
 def _plan(
     spec: SweepSpec, folder: Path, corpus: Corpus, domains: tuple[Domain, ...]
 ) -> tuple[Cells, Work]:
-    plan = cells(spec, corpus.digest, tuple(d.name for d in domains), found())
-    return plan, Work(spec, folder / "work", _corpus_folder(spec, folder))
+    plan = cells(spec, corpus.digest, tuple(d.name for d in domains), found(), corpus.vocabulary)
+    return plan, Work(spec, folder / "work", corpus_folder(spec, folder))
 
 
 def _stops(spec: SweepSpec, plan: Cells, cell: Cell) -> list[int]:
@@ -224,78 +209,6 @@ def _room(folder: Path) -> Iterator[None]:
             "a worker was killed, for want of memory perhaps: run the same command again to go on "
             "from where it was, with fewer `processes` if it happens again"
         ) from None
-
-
-def _chosen(spec: SweepSpec, corpus: Corpus) -> tuple[Domain, ...]:
-    unknown = sorted(set(spec.domains) - set(corpus.names))
-    if unknown:
-        left = dict(corpus.manifest.get("left_out", {}))  # type: ignore[call-overload]
-        why = "".join(f"; '{n}' has only {left[n]} bytes" for n in unknown if n in left)
-        raise SweepError(f"the corpus has no domain {', '.join(unknown)}; "
-                         f"it has {', '.join(corpus.names)}{why}")  # fmt: skip
-    return tuple(d for d in corpus.domains if not spec.domains or d.name in spec.domains)
-
-
-def _enough(spec: SweepSpec, domains: tuple[Domain, ...]) -> None:
-    """No token is read more often than `epochs`, and D′ stays within .8 of a domain's text."""
-    rule, epochs = spec.rule, spec.epochs
-    faults: dict[str, None] = {}
-    have = int(epochs * general(domains, rule.context, rule.batch, 0).tokens())
-    longest = max(spec.pretrain_tokens)
-    if longest > have:
-        faults[f"pretrain_tokens {longest} of {have} in the mixture"] = None
-    for d in domains:
-        for second in spec.second_stage:
-            lengths = second.specialize_tokens or spec.specialize_tokens
-            if not lengths or second.recipe == "importance":
-                continue
-            text = special(d, rule.context, rule.batch, 0, second.target_bytes)
-            most = int(epochs * (1.0 if second.target_bytes else 0.8) * text.tokens())
-            share = 1 - second.replay
-            if second.recipe == "joint":
-                weights = second.weights or dict.fromkeys((d.name for d in domains), 1.0)
-                share *= weights.get(d.name, 0.0) / sum(weights.values())
-            if share * max(lengths) > most:
-                faults[
-                    f"specialize_tokens {max(lengths)} of {int(most / share)} (.8 of what there "
-                    f"is) in '{d.name}'"
-                ] = None
-            general_part = longest + second.replay * max(lengths)
-            if second.replay and general_part > have:
-                faults[f"replay: {int(general_part)} of {have} in the mixture"] = None
-        have_held = len(cut(d.heldout, rule.context)) * rule.context
-        if spec.heldout_tokens > have_held:
-            faults[f"heldout_tokens {spec.heldout_tokens} of {have_held} in '{d.name}'"] = None
-    if faults:
-        raise SweepError("the corpus is too small: " + "; ".join(faults)
-                         + ". Ask for fewer tokens, or allow more epochs")  # fmt: skip
-
-
-def _corpus_folder(spec: SweepSpec, folder: Path) -> Path:
-    wanted = json.dumps(
-        [BUILD, spec.corpus, spec.corpus_options, platform.python_version()], sort_keys=True
-    )
-    name = hashlib.sha256(wanted.encode()).hexdigest()[:12]
-    return folder / "work" / f"corpus-{name}"
-
-
-def _corpus(spec: SweepSpec, folder: Path, keep: bool) -> Corpus:
-    """The corpus, built once and kept beside the cells."""
-    place = _corpus_folder(spec, folder)
-    try:
-        return read_shards(place)
-    except (OSError, ValueError, KeyError):
-        pass  # not there, or not whole
-    if spec.corpus not in SOURCES:
-        raise SweepError(f"corpus '{spec.corpus}' is not one of {', '.join(SOURCES)}")
-    try:
-        corpus = SOURCES[spec.corpus](**spec.corpus_options)
-    except TypeError as error:
-        raise SweepError(f"corpus_options do not fit corpus '{spec.corpus}': {error}") from None
-    if not keep:
-        return corpus
-    write_shards(corpus, place)
-    return read_shards(place)
 
 
 def _write(path: Path, content: str) -> None:

@@ -7,13 +7,13 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from bayeslaw.corpus import Corpus
 from bayeslaw.sweep import Cell, Cells, SweepSpec
-from bayeslaw.train.loop import shape
 
 COLUMNS = (
     "sweep", "run_id", "lineage", "seed", "params", "pretrain_tokens", "specialize_tokens",
@@ -42,7 +42,7 @@ def _rows(
         second = c.second_stage
         how = [second.recipe, f"{second.replay:g}", f"{second.distill:g}"]
         experts = domains if second.kind.splits and not second.kind.scratch else None
-    s = shape(spec.rule, c.width, vocabulary)
+    s = spec.rule.shape(c.width, vocabulary)
     return [
         [
             spec.name, c.run_id, c.lineage, c.seed, s.params, c.pretrain_tokens,
@@ -55,7 +55,7 @@ def _rows(
 
 def history_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
     """Training compute of a model's whole history, as if it had been trained alone."""
-    each = shape(spec.rule, cell.width, vocabulary).flops_per_token
+    each = spec.rule.shape(cell.width, vocabulary).flops_per_token
     return each * cell.pretrain_tokens + second_flops(cell, each)
 
 
@@ -78,11 +78,11 @@ def timings_csv(
     return _csv(TIMES, rows)
 
 
-def manifest_json(spec: SweepSpec, corpus: Corpus) -> str:
+def manifest_json(spec: SweepSpec, widths: Iterable[int], corpus: Corpus) -> str:
     """What the table came from; the places of this machine are not in it."""
-    models = {w: shape(spec.rule, w, corpus.vocabulary) for w in spec.widths}
+    models = {w: spec.rule.shape(w, corpus.vocabulary) for w in widths}
     about = {
-        "sweep": spec.model_dump(),
+        "sweep": spec.model_dump() | {"runs": Path(spec.runs).name},
         "recipe": spec.rule.fields(),
         "models": {w: asdict(s) | {"params": s.params} for w, s in models.items()},
         "corpus": dict(corpus.manifest),

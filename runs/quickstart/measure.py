@@ -14,8 +14,8 @@ import torch
 from bayeslaw.sweep import Recipe, cells, read_sweep
 from bayeslaw.train.checkpoint import SUFFIX, load
 from bayeslaw.train.data import general, heldout
+from bayeslaw.train.gather import gather
 from bayeslaw.train.loop import cool, evaluate, start, train, warm
-from bayeslaw.train.study import gather
 
 HERE = Path(__file__).parent
 TOKENS = 1_600_000

@@ -44,6 +44,10 @@ FAULTS = [
     ("pretrain_tokens = [-5]", "pretrain_tokens:"),
     ("pretrain_tokens = [10]", "pretrain_tokens: 10 is less than one step"),
     ("specialize_tokens = [3]", "specialize_tokens: 3 is less than one step"),
+    ('design = "none"', "design: no such design; choose one of trunk, grid, iso-flop"),
+    ('design = "runs"', "design 'runs' needs runs; add them"),
+    ('design = "iso-flop"', "design 'iso-flop' needs flops; add them"),
+    ('flops = "much"', "flops: 'much' is not a number"),
     ("processes = 0", "processes:"),
 ]
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from bayeslaw.sweep import RECIPES
-from bayeslaw.train.loop import shape
 from bayeslaw.train.model import Decoder, Shape, make, rotate, rotations, verified
 
-SHAPES = [shape(RECIPES["bytes-wsd"], w) for w in (16, 24, 32, 48, 256)]
+SHAPES = [RECIPES["bytes-wsd"].shape(w) for w in (16, 24, 32, 48, 256)]
 
 
 @pytest.mark.parametrize("s", SHAPES, ids=lambda s: f"w{s.width}")

@@ -15,7 +15,7 @@ from bayeslaw.errors import SweepError
 from bayeslaw.runs import read_runs
 from bayeslaw.sweep import KINDS, RECIPES, SecondStage
 from bayeslaw.train.data import Windows, general, special
-from bayeslaw.train.loop import alone, cross_entropy, shape, start
+from bayeslaw.train.loop import alone, cross_entropy, start
 from bayeslaw.train.second import Distilled, objective_of, text_of
 from bayeslaw.train.study import run_sweep
 
@@ -160,7 +160,7 @@ def test_every_recipe_has_its_rows_and_its_properties(table):
     assert set(by["plain"]["lineage"]) == set(first["lineage"])
     assert set(by["plain"]["experts"]) == {"2"}
     assert set(by["joint"]["experts"]) == {""}
-    each = shape(TINY, 16).flops_per_token
+    each = TINY.shape(16).flops_per_token
     d, split = first["pretrain_tokens"].iloc[0], by["plain"]["specialize_tokens"].iloc[0]
     for name, tokens in (("plain", d + split), ("distill", d + split * 4 / 3), ("scratch", split)):
         assert by[name]["flops"].to_numpy(float) == pytest.approx(each * tokens, rel=1e-5)

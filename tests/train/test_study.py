@@ -14,7 +14,6 @@ import pytest
 from bayeslaw.errors import SweepError
 from bayeslaw.runs import read_runs
 from bayeslaw.sweep import RECIPES, read_sweep
-from bayeslaw.train.loop import shape
 from bayeslaw.train.study import COLUMNS, run_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +74,7 @@ def test_the_table_has_every_model_on_every_domain(little):
     assert not table.duplicated(
         ["sweep", "run_id", "pretrain_tokens", "specialize_tokens", "domain"]
     ).any()
-    s = shape(RECIPES["tiny"], 16)
+    s = RECIPES["tiny"].shape(16)
     assert set(table["params"]) == {s.params}
     tokens = table["pretrain_tokens"] + table["specialize_tokens"]
     assert (table["flops"] / (s.flops_per_token * tokens) - 1).abs().max() < 1e-5
@@ -124,7 +123,7 @@ def test_a_dry_run_prices_and_leaves_no_trace(tmp_path):
     assert priced.dry_run
     assert (priced.trained, priced.kept) == (7, 0)
     assert priced.csv == tmp_path / "runs" / "little.csv"
-    s = shape(RECIPES["tiny"], 16)
+    s = RECIPES["tiny"].shape(16)
     assert sum(p.flops for p in priced.prices) == priced.flops
     assert {p.cell.stage for p in priced.prices} == {"trunk", "cooldown", "branch"}
     assert all(p.seconds > 0 and p.memory > 16 * s.params for p in priced.prices)
@@ -161,7 +160,7 @@ def test_too_little_text_is_refused_with_all_the_reasons(tmp_path):
     with pytest.raises(SweepError) as raised:
         run_sweep(write(tmp_path, text), tmp_path, dry_run=True)
     message = str(raised.value)
-    for part in ("pretrain_tokens 900000 of", "'alpha'", "'beta'", "heldout_tokens 99000 of"):
+    for part in ("pretrain_tokens 900096 of", "'alpha'", "'beta'", "heldout_tokens 99000 of"):
         assert part in message
 
 
