@@ -1,4 +1,4 @@
-"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep.
+"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep, domains.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -401,6 +401,30 @@ def sweep(
             settings, out, dry_run, lambda cell, total: step(f"{cell} of {total}", cell / total)
         )
     say(words.sweep(done))
+
+
+@app.command()
+def domains(
+    corpus: Annotated[Path, typer.Argument(metavar="FOLDER", help=".txt, .jsonl, .parquet.")],
+    k: Annotated[int, typer.Option("--k", min=2, help="How many domains.")] = 16,
+    out: Annotated[Path, typer.Option(help="A new folder, for the domains.")] = Path("domains"),
+    router: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Assign to these domains: router.npz.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="The field or column with the text.")] = "text",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Turn an unlabelled corpus into domains: clusters of its documents."""
+    from bayeslaw.corpus.split import split
+
+    with progress("clustering"):
+        found = split(corpus, k, out, seed, column, router)
+    if json:
+        print_answer({"schema": 1, "out": str(out), "clusters": [vars(c) for c in found]})
+    else:
+        say(words.domains(found))
+        say([f'\nwrote {out}: corpus = "folder" reads it'])
 
 
 def main() -> None:

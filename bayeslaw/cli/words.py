@@ -430,6 +430,21 @@ def sweep(done: Any) -> list[str]:
     ]
 
 
+def domains(found: Sequence[Any]) -> list[str]:
+    """A row for every cluster, with as many of its words as fit."""
+    rows = [
+        [c.name, format_quantity(c.documents), f"{format_quantity(c.bytes)}B", ", ".join(c.terms)]
+        for c in found
+    ]
+    lines = table(["domain", "documents", "size"], [r[:3] for r in rows])
+    room = max(map(len, lines))
+    last = ["words", *(r[3] for r in rows)]
+    return [
+        f"{line.ljust(room)}  {words}"[:WIDTH].rstrip(", ")
+        for line, words in zip(lines, last, strict=True)
+    ]
+
+
 def _prices(prices: Sequence[Any]) -> list[str]:
     """A row for every kind of run: what differs only in domain or seed costs the same."""
     kinds: dict[tuple[Any, ...], list[Any]] = {}

@@ -40,6 +40,7 @@ class SweepSpec(BaseModel):
     corpus: str = "python"
     corpus_options: dict[str, Any] = {}
     domains: tuple[str, ...] = ()  # empty: every domain of the corpus
+    vocabulary: Annotated[int, Field(ge=256, le=1 << 20)] = 256  # bytes; more: BPE
     recipe: str = "bytes-wsd"
     design: str = "trunk"
     widths: tuple[Count, ...] = ()
@@ -158,7 +159,11 @@ def read_sweep(path: str | Path) -> SweepSpec:
         raise SweepError(f"{path}: not readable as TOML: {error}") from None
     try:
         spec = SweepSpec(**fields)
-        return spec.model_copy(update={"runs": str(path.parent / spec.runs)} if spec.runs else {})
+        # Places in the settings are beside the settings.
+        beside: dict[str, Any] = {"runs": str(path.parent / spec.runs)} if spec.runs else {}
+        if isinstance(place := spec.corpus_options.get("path"), str):
+            beside["corpus_options"] = spec.corpus_options | {"path": str(path.parent / place)}
+        return spec.model_copy(update=beside)
     except ValidationError as error:
         faults = [_fault(e["type"], e["loc"], e["msg"], e["input"]) for e in error.errors()]
         noun = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"

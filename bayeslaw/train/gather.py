@@ -6,8 +6,10 @@ import hashlib
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 from bayeslaw.corpus import BUILD, SOURCES, Corpus, Domain, read_shards, write_shards
+from bayeslaw.corpus.bpe import bpe
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import SweepSpec
 from bayeslaw.sweep.design import Model, models
@@ -78,9 +80,14 @@ def _enough(spec: SweepSpec, domains: tuple[Domain, ...], vocabulary: int) -> No
 
 
 def corpus_folder(spec: SweepSpec, folder: Path) -> Path:
-    wanted = json.dumps(
-        [BUILD, spec.corpus, spec.corpus_options, platform.python_version()], sort_keys=True
-    )
+    about: list[Any] = [BUILD, spec.corpus, spec.corpus_options, platform.python_version()]
+    if spec.vocabulary > 256:
+        about.append(spec.vocabulary)
+    if "path" in spec.corpus_options:  # text that was changed is another corpus
+        root = Path(str(spec.corpus_options["path"]))
+        files = sorted(f for f in root.rglob("*") if f.is_file())
+        about.append([(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files])
+    wanted = json.dumps(about, sort_keys=True)
     name = hashlib.sha256(wanted.encode()).hexdigest()[:12]
     return folder / "work" / f"corpus-{name}"
 
@@ -98,6 +105,12 @@ def _corpus(spec: SweepSpec, folder: Path, keep: bool) -> Corpus:
         corpus = SOURCES[spec.corpus](**spec.corpus_options)
     except TypeError as error:
         raise SweepError(f"corpus_options do not fit corpus '{spec.corpus}': {error}") from None
+    if not corpus.domains:
+        left = corpus.manifest.get("left_out", {})
+        raise SweepError(f"no domain of corpus '{spec.corpus}' is large enough: {left} bytes; "
+                         "add text, or lower min_bytes")  # fmt: skip
+    if spec.vocabulary > 256:
+        corpus = bpe(corpus, spec.vocabulary)
     if not keep:
         return corpus
     write_shards(corpus, place)

@@ -40,7 +40,7 @@ def resampled(
         second.clusters, seed,
     )  # fmt: skip
     target = clusters.route(_pieces(domain.specialize[: second.target_bytes]))
-    wanted = np.bincount(target, minlength=second.clusters) / len(target)
+    wanted = np.bincount(target, minlength=len(clusters.centres)) / len(target)
     pool = mixed([t[:least] for t in texts], context, batch, seed)
     owner = np.concatenate([clusters.route(p) for p in pieces])
     first = np.cumsum([0, *(len(p) for p in pieces)])

@@ -82,13 +82,21 @@ def manifest_json(spec: SweepSpec, widths: Iterable[int], corpus: Corpus) -> str
     """What the table came from; the places of this machine are not in it."""
     models = {w: spec.rule.shape(w, corpus.vocabulary) for w in widths}
     about = {
-        "sweep": spec.model_dump() | {"runs": Path(spec.runs).name},
+        "sweep": spec.model_dump() | _without_places(spec),
         "recipe": spec.rule.fields(),
         "models": {w: asdict(s) | {"params": s.params} for w, s in models.items()},
         "corpus": dict(corpus.manifest),
         "torch": torch.__version__,
     }
     return json.dumps(about, indent=1) + "\n"
+
+
+def _without_places(spec: SweepSpec) -> dict[str, Any]:
+    """The settings that name a place of this machine, by the last part of it."""
+    options = dict(spec.corpus_options)
+    if "path" in options:
+        options["path"] = Path(options["path"]).name
+    return {"runs": Path(spec.runs).name, "corpus_options": options}
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bayeslaw.corpus import synthetic
 from bayeslaw.errors import SweepError
 from bayeslaw.runs import read_runs
 from bayeslaw.sweep import RECIPES, read_sweep
@@ -185,3 +186,46 @@ def test_the_example_runs_on_two_processes_within_its_promise(tmp_path):
     spec = read_sweep(ROOT / "examples/tiny/sweep.toml")
     models = len(spec.widths) * len(spec.pretrain_tokens) * (1 + 2 * len(spec.specialize_tokens))
     assert result.rows == 2 * models
+
+
+def test_a_folder_beside_the_settings_in_tokens_of_bpe(tmp_path):
+    """Text of one's own: relative to the settings, in BPE, read four times; counted in the table,
+    and no place of this machine in the manifest."""
+    pytest.importorskip("tokenizers")
+    for d in synthetic(size=30_000).domains:
+        raw = b"cut elsewhere " + b"".join(
+            getattr(d, part).tobytes() for part in ("pretrain", "specialize")
+        )
+        (tmp_path / "text").mkdir(exist_ok=True)
+        (tmp_path / "text" / f"{d.name}.txt").write_bytes(raw)
+    text = TOML.replace('"synthetic"', '"folder"').replace(
+        "{size = 60000}", '{path = "text", min_bytes = 0}'
+    )
+    settings = 'vocabulary = 400\nepochs = 4\nseeds = [3]\nheldout_tokens = "1k"\n'
+    toml = write(tmp_path, text.replace('heldout_tokens = "4k"\n', settings))
+    run_sweep(toml, tmp_path / "out", executor=Here())
+    table = pd.read_csv(tmp_path / "out" / "runs.csv")
+    assert (table["status"] == "ok").all()
+    assert (table["unique_tokens"] < table["pretrain_tokens"]).any()
+    assert (table["unique_tokens"] * 4 >= table["pretrain_tokens"]).all()
+    manifest = (tmp_path / "out" / "manifest.json").read_text()
+    assert str(tmp_path) not in manifest
+    assert json.loads(manifest)["models"]["16"]["vocabulary"] == 400
+    (tmp_path / "text" / "alpha.txt").write_text("changed")
+    with pytest.raises(SweepError, match="the corpus is too small"):
+        run_sweep(toml, tmp_path / "out", dry_run=True)
+
+
+@pytest.mark.slow
+def test_a_model_of_a_known_chain_comes_near_its_entropy_and_not_below(tmp_path):
+    """The loss of a trained model, against the entropy rate of its text."""
+    text = TOML.replace('"synthetic"', '"markov"').replace("{size = 60000}", "{size = 400000}")
+    text = text.replace('["8k", "16k"]', '["256k"]').replace('["4k"]', '["64k"]')
+    run_sweep(write(tmp_path, text), tmp_path, executor=Here())
+    entropy = json.loads((tmp_path / "manifest.json").read_text())["corpus"]["entropy"]
+    table = pd.read_csv(tmp_path / "runs.csv", keep_default_na=False)
+    own = table[table["branch"] == table["domain"]]
+    assert len(own) == 2
+    for row in own.itertuples():
+        above = row.loss - entropy[row.domain]
+        assert -3 * row.loss_se < above < 0.1
