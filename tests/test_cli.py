@@ -205,7 +205,8 @@ def fake_sweep(monkeypatch, result):
     study = ModuleType("bayeslaw.train.study")
     calls = []
 
-    def run_sweep(path, out, dry_run, progress):
+    def run_sweep(path, out, dry_run, progress, executor):
+        assert executor == "local"
         calls.append((str(path), out, dry_run))
         progress(1, 2)
         if isinstance(result, BaseException):

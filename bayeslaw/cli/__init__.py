@@ -388,6 +388,7 @@ def sweep(
     settings: Annotated[Path, typer.Argument(metavar="SWEEP.toml", help="What to train.")],
     out: Annotated[Path | None, typer.Option(help="Folder for runs.csv and all beside it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Price it; train nothing.")] = False,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
 ) -> None:
     """Train a sweep of real models and write its table of runs."""
     try:
@@ -398,7 +399,11 @@ def sweep(
         raise BayeslawError("sweep needs torch: pip install 'bayeslaw[train]'") from None
     with progress("training") as step:
         done = run_sweep(
-            settings, out, dry_run, lambda cell, total: step(f"{cell} of {total}", cell / total)
+            settings,
+            out,
+            dry_run,
+            lambda cell, total: step(f"{cell} of {total}", cell / total),
+            executor,
         )
     say(words.sweep(done))
 

@@ -6,7 +6,9 @@ import multiprocessing
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
+from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
 
@@ -33,7 +35,7 @@ class Local(ProcessPoolExecutor):
         return super().__exit__(kind, *rest)
 
 
-def local(processes: int, threads: int = 1) -> Local:
+def local(processes: int, threads: int = 1, folder: Path | None = None) -> Local:
     """A pool of processes on this machine, each pinned to `threads` threads.
 
     Spawned, not forked: a forked process inherits locks of the parent's libraries.
@@ -50,8 +52,7 @@ def _settle(threads: int) -> None:
     """A worker's first act: pinned, deaf to Ctrl-C (its parent ends it), gone with its parent."""
     import os
 
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
+    pin(threads)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -64,4 +65,29 @@ def _settle(threads: int) -> None:
         Thread(target=follow, daemon=True).start()
 
 
-EXECUTORS = {"local": local}
+def pin(threads: int) -> None:
+    """As many threads in this process as it was given cores, before its libraries load."""
+    import os
+
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def ray(processes: int, threads: int = 1, folder: Path | None = None, **options: Any) -> Any:
+    """Tasks of a Ray cluster: of the one that `RAY_ADDRESS` names, else of one started here."""
+    from bayeslaw.sweep.ray_cluster import RayCluster
+
+    return RayCluster(processes, threads, **options)
+
+
+def slurm(processes: int, threads: int = 1, folder: Path | None = None, **options: Any) -> Any:
+    """Jobs of SLURM through submitit; processes of this machine where there is no SLURM."""
+    from bayeslaw.sweep.slurm_jobs import SlurmJobs
+
+    return SlurmJobs(processes, threads, folder, **options)
+
+
+# name -> (processes, threads, folder for logs, options of sweep.toml) -> a context of an executor
+EXECUTORS: dict[str, Callable[..., AbstractContextManager[Any]]] = {
+    "local": local, "ray": ray, "slurm": slurm,
+}  # fmt: skip

@@ -54,6 +54,7 @@ class SweepSpec(BaseModel):
     second_stage: tuple[SecondStage, ...] = (SecondStage(),)
     epochs: Annotated[float, Field(ge=1)] = 1.0  # how often a text may be read
     processes: Count = 2
+    executor_options: dict[str, Any] = {}  # of ray.remote, or of submitit
     threads: Count = 1  # of each process
     microbatch: Annotated[int, Field(ge=0)] = 0  # windows at once; 0: the batch
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0  # within a cell

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from bayeslaw.corpus import Corpus, Domain
 from bayeslaw.errors import SweepError
-from bayeslaw.sweep import Cell, Cells, Executor, SweepSpec, cells, local, read_sweep
+from bayeslaw.sweep import EXECUTORS, Cell, Cells, Executor, SweepSpec, cells, read_sweep
 from bayeslaw.sweep.cells import stops
 from bayeslaw.train.cell import Work, finished, train_cell
 from bayeslaw.train.device import found
@@ -49,7 +49,7 @@ def run_sweep(
     out: str | Path | None = None,
     dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str = "local",
 ) -> SweepResult:
     """Train what is missing of the sweep in `path` and write its table.
 
@@ -58,13 +58,19 @@ def run_sweep(
     by the hash of all that decides them: a sweep that was killed goes on where it was, within a
     cell too, and ends in the same bytes. A dry run prices the cells and trains nothing.
 
-    Raises `SweepError` for faults of the settings, when the corpus is too small for them, when
-    another sweep is at work in the folder, when a worker was killed and when the disk is full.
+    executor: one of `EXECUTORS`, or an object with its one method; folders must be the same for all
+    its workers.
+
+    Raises `SweepError` for faults of the settings, for an executor that is not there, when the
+    corpus is too small, when another sweep is at work in the folder, when a worker was killed for
+    good and when the disk is full.
     """
     path = Path(path)
     spec = read_sweep(path)
     folder = Path(out) if out is not None else path.parent
     table = folder / "runs.csv" if out is not None else path.parent.with_suffix(".csv")
+    if isinstance(executor, str) and executor not in EXECUTORS:
+        raise SweepError(f"executor '{executor}' is not one of {', '.join(EXECUTORS)}")
     if dry_run:
         return _priced(spec, folder, table)
     with _alone(folder), _room(folder):
@@ -95,7 +101,7 @@ def _trained(
     folder: Path,
     table: Path,
     progress: Callable[[int, int], None] | None,
-    executor: Executor | None,
+    executor: Executor | str,
 ) -> SweepResult:
     began = time.perf_counter()
     corpus, domains = gather(spec, folder)
@@ -105,10 +111,12 @@ def _trained(
     shapes = {c.width: verified(spec.rule.shape(c.width, corpus.vocabulary)) for c in plan}
     missing = [c for c in plan if not finished(work, c, _stops(spec, plan, c))]
     _write(folder / "manifest.json", manifest_json(spec, sorted(shapes), corpus))
-    if executor is not None:
+    if not isinstance(executor, str):
         _run(executor, work, plan, missing, progress)
     elif missing:
-        with local(spec.processes, spec.threads) as pool:
+        make = EXECUTORS[executor]
+        logs, options = folder.resolve() / "work" / "logs", spec.executor_options
+        with make(spec.processes, spec.threads, logs, **options) as pool:
             _run(pool, work, plan, missing, progress)
     results = {c: r for c in plan if (r := work.result(c)) is not None}
     text, rows = runs_csv(spec, plan, results, corpus, len(domains))
@@ -127,7 +135,7 @@ def _plan(
     spec: SweepSpec, folder: Path, corpus: Corpus, domains: tuple[Domain, ...]
 ) -> tuple[Cells, Work]:
     plan = cells(spec, corpus.digest, tuple(d.name for d in domains), found(), corpus.vocabulary)
-    return plan, Work(spec, folder / "work", corpus_folder(spec, folder))
+    return plan, Work(spec, folder.resolve() / "work", corpus_folder(spec, folder.resolve()))
 
 
 def _stops(spec: SweepSpec, plan: Cells, cell: Cell) -> list[int]:
