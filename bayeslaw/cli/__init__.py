@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -391,12 +392,8 @@ def sweep(
     executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
 ) -> None:
     """Train a sweep of real models and write its table of runs."""
-    try:
+    with torch_for("sweep"):
         from bayeslaw.train.study import run_sweep
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise BayeslawError("sweep needs torch: pip install 'bayeslaw[train]'") from None
     with progress("training") as step:
         done = run_sweep(
             settings,
@@ -406,6 +403,18 @@ def sweep(
             executor,
         )
     say(words.sweep(done))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors under work/ of a sweep.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+) -> None:
+    """Write a model as Hugging Face reads it: LlamaForCausalLM.from_pretrained(FOLDER)."""
+    with torch_for("export"):
+        from bayeslaw.train.export import export as write
+    s = write(checkpoint, out)
+    say([f"wrote {out}: {s.params} non-embedding parameters, width {s.width}"])
 
 
 @app.command()
@@ -487,6 +496,17 @@ def usable(fitted: Ensemble, accept: bool) -> Ensemble:
         return fitted.accept(accept)
     except FitError as error:
         raise Refused(str(error)) from error
+
+
+@contextmanager
+def torch_for(command: str) -> Iterator[None]:
+    """Imports of the torch wing, or what to install for them."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors", "filelock"):
+            raise
+        raise BayeslawError(f"{command} needs torch: pip install 'bayeslaw[train]'") from None
 
 
 def writable(path: Path) -> None:

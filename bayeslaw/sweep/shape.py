@@ -14,10 +14,14 @@ class Shape:
     head_width: int
     context: int
     vocabulary: int = 256  # bytes
+    # Of a model that came from elsewhere; ours have the defaults.
+    hidden_width: int = 0  # 0: 8/3 of the width, in eights
+    rotary_base: float = 10_000.0
+    norm_eps: float = 0.0  # 0: torch's own, the resolution of the numbers
 
     @property
     def hidden(self) -> int:
-        return -(-8 * self.width // 3 // 8) * 8
+        return self.hidden_width or -(-8 * self.width // 3 // 8) * 8
 
     @property
     def heads(self) -> int:

@@ -57,6 +57,7 @@ class SweepSpec(BaseModel):
     executor_options: dict[str, Any] = {}  # of ray.remote, or of submitit
     threads: Count = 1  # of each process
     microbatch: Annotated[int, Field(ge=0)] = 0  # windows at once; 0: the batch
+    keep_models: bool = False  # also of cool-downs and branches, to be exported
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0  # within a cell
 
     @field_validator("recipe")

@@ -194,6 +194,8 @@ def _model(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> dict
     if not judged or not all(math.isfinite(loss) for loss, _ in judged.values()):
         raise Diverged
     rows = [[name, *found] for name, found in judged.items()]
+    if spec.keep_models:
+        write(state, work.place(cell) / f"model{SUFFIX}")
     return {"status": "ok", "rows": rows, "unique": unique, "before": state.seconds}
 
 

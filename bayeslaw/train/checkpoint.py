@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,7 +30,10 @@ def pack(state: State) -> bytes:
     for i, moments in state.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser/{i}/{n}": v for n, v in moments.items()}
     tensors = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
-    about = {"steps": state.steps, "stage_steps": state.stage_steps, "seconds": state.seconds}
+    about = {
+        "steps": state.steps, "stage_steps": state.stage_steps, "seconds": state.seconds,
+        "shape": asdict(state.model.s),
+    }  # fmt: skip
     # One entry: several would stand in an order of chance.
     return save(tensors, {"about": json.dumps({**about, "sha256": _digest(tensors)})})
 
@@ -41,12 +46,8 @@ def write(state: State, path: Path) -> None:
 
 def load(path: Path, state: State) -> State:
     """Fill a fresh state with what was kept. Raises `Unreadable`."""
+    tensors, about = read(path)
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
-            about = json.loads((file.metadata() or {})["about"])
-        if about["sha256"] != _digest(tensors):
-            raise Unreadable(f"{path}: its bytes have changed")
         model = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
@@ -54,12 +55,25 @@ def load(path: Path, state: State) -> State:
                 _, i, moment = name.split("/")
                 moments.setdefault(int(i), {})[moment] = tensor
         state.model.load_state_dict(model)
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError, RuntimeError) as error:
         raise Unreadable(f"{path}: {error}") from None
     state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
     state.steps, state.stage_steps = about["steps"], about["stage_steps"]
     state.seconds = about["seconds"]
     return state
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a checkpoint and what is said of them. Raises `Unreadable`."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
+            about = json.loads((file.metadata() or {})["about"])
+        if about["sha256"] != _digest(tensors):
+            raise Unreadable(f"{path}: its bytes have changed")
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise Unreadable(f"{path}: {error}") from None
+    return tensors, about
 
 
 class Keeper:

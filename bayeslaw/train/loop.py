@@ -32,8 +32,13 @@ class State:
 def start(
     recipe: Recipe, width: int, seed: int, vocabulary: int = 256, device: str = "cpu"
 ) -> State:
-    """A fresh model and optimiser. Decay on matrices only; embeddings are spared too."""
-    model = make(recipe.shape(width, vocabulary), seed).to(device)
+    """A fresh model and optimiser."""
+    return ready(make(recipe.shape(width, vocabulary), seed), recipe, device)
+
+
+def ready(model: Decoder, recipe: Recipe, device: str = "cpu") -> State:
+    """A model with a fresh optimiser. Decay on matrices only; embeddings are spared too."""
+    model = model.to(device)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [

@@ -16,7 +16,7 @@ class Block(nn.Module):
     def __init__(self, s: Shape):
         super().__init__()
         self.s = s
-        self.attend_norm, self.feed_norm = nn.RMSNorm(s.width), nn.RMSNorm(s.width)
+        self.attend_norm, self.feed_norm = norm(s), norm(s)
         self.qkv = nn.Linear(s.width, 3 * s.width, bias=False)
         self.out = nn.Linear(s.width, s.width, bias=False)
         self.gate_up = nn.Linear(s.width, 2 * s.hidden, bias=False)
@@ -45,9 +45,9 @@ class Decoder(nn.Module):
         self.s = s
         self.embedding = nn.Embedding(s.vocabulary, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
-        self.norm = nn.RMSNorm(s.width)
+        self.norm = norm(s)
         self.unembedding = nn.Linear(s.width, s.vocabulary, bias=False)
-        cos, sin = rotations(s.context, s.head_width)
+        cos, sin = rotations(s.context, s.head_width, s.rotary_base)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
@@ -56,6 +56,10 @@ class Decoder(nn.Module):
         for block in self.blocks:
             x = block(x, self.cos[:t], self.sin[:t])
         return self.unembedding(self.norm(x))
+
+
+def norm(s: Shape) -> nn.RMSNorm:
+    return nn.RMSNorm(s.width, s.norm_eps or None)
 
 
 def rotations(context: int, head_width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
