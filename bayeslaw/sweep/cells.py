@@ -40,6 +40,7 @@ class Cell:
     device: str = "cpu"
     threads: int = 1
     microbatch: int = 0
+    team: str = ""  # of processes that train one model together
     apart: int = 0  # which of several trunks of one width and seed
     trainer: int = TRAINER
 
@@ -103,6 +104,7 @@ def cells(
     domains: tuple[str, ...],
     device: str = "cpu",
     vocabulary: int = 256,
+    team: str = "",
 ) -> Cells:
     """The jobs of a sweep. A trunk of constant rate runs as far as its models need it. A cool-down
     to D starts at (1 - c) D; a branch starts from the constant-rate checkpoint at D."""
@@ -112,6 +114,7 @@ def cells(
         "corpus": digest,
         "device": device,
         "threads": spec.threads,
+        "team": team,
         "microbatch": spec.microbatch if spec.microbatch < spec.rule.batch else 0,
     }
     wanted: dict[tuple[int, int, int], list[Model]] = {}

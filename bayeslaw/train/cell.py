@@ -15,6 +15,7 @@ import torch
 from bayeslaw.corpus import Corpus, Domain, read_shards
 from bayeslaw.sweep import Cell, SweepSpec
 from bayeslaw.sweep.cells import starts_at
+from bayeslaw.train import team
 from bayeslaw.train.checkpoint import SUFFIX, Keeper, Unreadable, load, write
 from bayeslaw.train.data import Heldout, Windows, general, heldout, share_of
 from bayeslaw.train.device import settle
@@ -87,7 +88,7 @@ def train_cell(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> 
 
     trunk, stops: the trunk that a model starts from, or the cell itself, and where that is kept.
     """
-    if finished(work, cell, stops):
+    if team.decided(finished(work, cell, stops)):
         return
     settle(cell.device, cell.threads)
     began = time.perf_counter()
@@ -102,6 +103,8 @@ def train_cell(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> 
     before = result.pop("before", 0.0)
     took = round(before + time.perf_counter() - began, 2)
     result |= {"seconds": took, "device": _machine(cell.device)}
+    if team.follower():
+        return
     with whole(work.place(cell) / DONE) as beside:
         beside.write_text(json.dumps(result))
     (work.place(cell) / PART).unlink(missing_ok=True)
@@ -153,7 +156,8 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
         if not math.isfinite(loss):
             raise Diverged
         write(state, place / f"{stop}{SUFFIX}")
-        (place / PART).unlink(missing_ok=True)
+        if not team.follower():
+            (place / PART).unlink(missing_ok=True)
     return state
 
 
@@ -162,7 +166,8 @@ def _read_state(work: Work, trunk: Cell, file: Path) -> State | None:
     try:
         return load(file, work.fresh(trunk)) if file.is_file() else None
     except Unreadable:
-        file.unlink(missing_ok=True)
+        if not team.follower():
+            file.unlink(missing_ok=True)
         return None
 
 

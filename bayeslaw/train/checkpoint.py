@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from bayeslaw.train import team
 from bayeslaw.train.loop import State
 from bayeslaw.whole import whole
 
@@ -39,7 +40,9 @@ def pack(state: State) -> bytes:
 
 
 def write(state: State, path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
+    """Write a checkpoint whole or not at all; of a team the first process does."""
+    if team.follower():
+        return
     with whole(path) as beside:
         beside.write_bytes(pack(state))
 
@@ -77,21 +80,21 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 class Keeper:
-    """Writes a state every so many minutes, to go on from after a kill. Call it after each step."""
+    """Writes a state every so many minutes, to go on from after a kill."""
 
     def __init__(self, path: Path, minutes: float):
         self.path, self.every = path, 60 * minutes
-        self.began = self.last = time.monotonic()
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Asked after each step. In a team all must say the same: the first decides."""
+        return team.decided(time.monotonic() - self.last >= self.every)
 
     def __call__(self, state: State) -> None:
         now = time.monotonic()
-        if now - self.last >= self.every:
-            state.seconds += now - self.last
-            self.last = now
-            write(state, self.path)
-
-    def drop(self) -> None:
-        self.path.unlink(missing_ok=True)
+        state.seconds += now - self.last
+        self.last = now
+        write(state, self.path)
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
 
 CHECK = 32  # steps between looks at the loss on an accelerator: a look waits for it
 
@@ -34,7 +33,7 @@ def precision(device: str) -> AbstractContextManager[Any]:
     return nullcontext() if device == "cpu" else torch.autocast(device, torch.bfloat16)
 
 
-def compiled(model: nn.Module, device: str) -> Callable[..., Any]:
+def compiled(model: Callable[..., Any], device: str) -> Callable[..., Any]:
     """What is called for the model: itself on a processor, where compiling costs more than it
     gives for models this small."""
     return model if device == "cpu" else torch.compile(model)

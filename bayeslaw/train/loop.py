@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bayeslaw.sweep.recipe import Recipe
+from bayeslaw.train import team
 from bayeslaw.train.data import Heldout, Windows
 from bayeslaw.train.device import compiled, look, precision
 from bayeslaw.train.model import Decoder, make
@@ -70,6 +71,14 @@ class CrossEntropy(torch.autograd.Function):
         return ctx.saved_tensors[0] * above, None
 
 
+class Keep(Protocol):
+    """What keeps a state within a stage, when it is due."""
+
+    def due(self) -> bool: ...
+
+    def __call__(self, state: State) -> None: ...
+
+
 # model, inputs, targets, the share of the stage that lies behind -> loss, nats/token
 Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]
 
@@ -89,22 +98,23 @@ def train(
     rate: Callable[[int], float],
     clip: float,
     objective: Objective = cross_entropy,
-    keep: Callable[[State], None] | None = None,
+    keep: Keep | None = None,
     microbatch: int = 0,
 ) -> float:
     """A stage of `steps` steps on batches first, first + 1, …; rate(i) is that of its i-th step.
 
-    Goes on from `state.stage_steps`, which is 0 again at the end; `keep` is called after every
-    step. A batch goes through the model in parts of `microbatch` windows, their gradients added;
-    0 for all at once. Returns the last training loss, and stops at one that is not finite: it
-    diverged.
+    Goes on from `state.stage_steps`, which is 0 again at the end; `keep` is called after a step
+    when it is due. A batch goes through the model in parts of `microbatch` windows, their gradients
+    added; 0 for all at once. Returns the last training loss, and stops at one that is not finite:
+    it diverged.
     """
     state.model.train()
-    model = compiled(state.model, state.device)
-    parts = _parts(windows.batch, microbatch)
+    together = team.Together(state.model, state.optimiser)
+    model, optimiser = compiled(together.forward, state.device), together.optimiser
+    parts = _parts(team.mine(windows.batch), microbatch)
     value = 0.0
     for i in range(state.stage_steps, steps):
-        for group in state.optimiser.param_groups:
+        for group in optimiser.param_groups:
             group["lr"] = rate(i)
         loss = torch.zeros((), device=state.device)
         for part, weight in parts:
@@ -113,25 +123,28 @@ def train(
                 each = objective(model, inputs, targets, i / steps)
             (each if weight == 1 else each * weight).backward()
             loss += each.detach() * weight
-        last = i == steps - 1
+        loss, last = team.agreed(loss), i == steps - 1
         if (last or look(state.device, i)) and not math.isfinite(value := float(loss)):
             return value
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip)
-        state.optimiser.step()
-        state.optimiser.zero_grad(set_to_none=True)
+        torch.nn.utils.clip_grad_norm_(together.model.parameters(), clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
         state.steps += 1
         state.stage_steps += 1
-        if keep:
+        if keep and keep.due():
+            together.gather()
             keep(state)
+    together.gather()
     state.stage_steps = 0
     return value
 
 
-def _parts(batch: int, microbatch: int) -> list[tuple[slice, float]]:
-    """The parts of a batch, and the weight of each part's mean."""
-    size = min(microbatch or batch, batch)
-    cuts = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
-    return [(c, (c.stop - c.start) / batch) for c in cuts]
+def _parts(batch: slice, microbatch: int) -> list[tuple[slice, float]]:
+    """The parts of a process's windows, and the weight of each part's mean."""
+    count = batch.stop - batch.start
+    size = min(microbatch or count, count)
+    cuts = [slice(i, min(i + size, batch.stop)) for i in range(batch.start, batch.stop, size)]
+    return [(c, (c.stop - c.start) / count) for c in cuts]
 
 
 def warm(recipe: Recipe, width: int, done: int) -> Callable[[int], float]:

@@ -18,6 +18,7 @@ from bayeslaw.corpus import Corpus, Domain
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import EXECUTORS, Cell, Cells, Executor, SweepSpec, cells, read_sweep
 from bayeslaw.sweep.cells import stops
+from bayeslaw.train import team
 from bayeslaw.train.cell import Work, finished, train_cell
 from bayeslaw.train.device import found
 from bayeslaw.train.gather import corpus_folder, gather
@@ -134,7 +135,9 @@ def _trained(
 def _plan(
     spec: SweepSpec, folder: Path, corpus: Corpus, domains: tuple[Domain, ...]
 ) -> tuple[Cells, Work]:
-    plan = cells(spec, corpus.digest, tuple(d.name for d in domains), found(), corpus.vocabulary)
+    plan = cells(
+        spec, corpus.digest, tuple(d.name for d in domains), found(), corpus.vocabulary, team.name()
+    )
     return plan, Work(spec, folder.resolve() / "work", corpus_folder(spec, folder.resolve()))
 
 

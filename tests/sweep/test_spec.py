@@ -19,7 +19,11 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", ["examples/tiny/sweep.toml", "runs/quickstart/sweep.toml"])
+@pytest.mark.parametrize(
+    "path",
+    ["examples/tiny/sweep.toml", "examples/recipes/sweep.toml", "runs/quickstart/sweep.toml",
+     "runs/stdlib/sweep.toml"],
+)  # fmt: skip
 def test_the_bundled_sweeps_are_in_order(path):
     spec = read_sweep(ROOT / path)
     assert spec.name == Path(path).parent.name
