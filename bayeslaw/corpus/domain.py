@@ -13,6 +13,7 @@ import numpy as np
 
 CHUNK = 512  # bytes; the unit of the split
 MIN_BYTES = 2_000_000
+SEEN = 8  # bytes of a hash that are kept to know a text again
 IN_MEMORY = 1 << 26  # bytes of a part; a larger one is mapped
 BUILD = 2  # raise it when the same text would be gathered, cut or split differently
 # Shares of the chunks, in 256ths of their hashes: 15 % held out, 37.5 % for pretraining; the second
@@ -74,9 +75,9 @@ def build(
             parts = [_Part(opened.enter_context(TemporaryFile())) for _ in PARTS]
             for chunk in _chunks(_once(pieces, paragraphs)):
                 key = _key(chunk)
-                if key in chunks:
+                if key[:SEEN] in chunks:
                     continue
-                chunks.add(key)
+                chunks.add(key[:SEEN])
                 place = 0 if key[0] < HELDOUT else 1 if key[0] < HELDOUT + PRETRAIN else 2
                 parts[place].add(key, chunk)
             size = sum(part.size for part in parts)
@@ -104,7 +105,7 @@ def _once(pieces: Iterable[str], seen: set[bytes]) -> Iterator[str]:
     for piece in pieces:
         fresh = []
         for paragraph in piece.split("\n\n"):
-            key = _key(paragraph.encode("utf-8", "ignore"))
+            key = _key(paragraph.encode("utf-8", "ignore"))[:SEEN]
             if key not in seen:
                 seen.add(key)
                 fresh.append(paragraph)

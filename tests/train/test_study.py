@@ -14,7 +14,7 @@ import pytest
 from bayeslaw.corpus import synthetic
 from bayeslaw.errors import SweepError
 from bayeslaw.runs import read_runs
-from bayeslaw.sweep import RECIPES, read_sweep
+from bayeslaw.sweep import RECIPES, Recipe, read_sweep
 from bayeslaw.train.study import COLUMNS, run_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,6 +154,25 @@ def test_a_diverged_run_is_recorded_and_the_sweep_goes_on(tmp_path, monkeypatch)
     assert result.diverged == 7
     assert set(table["status"]) == {"diverged"}
     assert table["loss"].isna().all()
+
+
+class Uneven(Recipe):
+    """A rate beyond reason for one width only."""
+
+    def rate_at(self, width: int) -> float:
+        return 1e30 if width == 24 else super().rate_at(width)
+
+
+def test_the_others_are_trained_where_one_size_diverges(little, tmp_path, monkeypatch):
+    *_, out = little
+    fields = {**RECIPES["tiny"].fields()}
+    monkeypatch.setitem(RECIPES, "tiny", Uneven(**fields))
+    result = run_sweep(write(tmp_path, TOML.replace("[16]", "[16, 24]")), tmp_path, executor=Here())
+    table = pd.read_csv(tmp_path / "runs.csv", keep_default_na=False, dtype=str)
+    assert result.diverged == 7
+    assert set(table.loc[table["lineage"] == "w24-s0", "status"]) == {"diverged"}
+    whole = pd.read_csv(out / "runs.csv", keep_default_na=False, dtype=str)
+    assert table[table["lineage"] == "w16-s0"]["loss"].tolist() == whole["loss"].tolist()
 
 
 def test_too_little_text_is_refused_with_all_the_reasons(tmp_path):
