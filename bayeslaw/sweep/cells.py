@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from bayeslaw.sweep.design import Model, models
@@ -44,7 +45,7 @@ class Cell:
     apart: int = 0  # which of several trunks of one width and seed
     trainer: int = TRAINER
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A trunk of constant rate is the same however far it goes: its length is not in its name,
         so that a longer sweep goes on with it."""
@@ -91,7 +92,8 @@ class Cells:
 
     def of(self, trunk: Cell) -> list[Cell]:
         """The models that start from a checkpoint of this trunk."""
-        return [m for m in self.models if m.parent == trunk.key]
+        key = trunk.key
+        return [m for m in self.models if m.parent == key]
 
     def rootless(self) -> list[Cell]:
         """The models that start from fresh weights."""

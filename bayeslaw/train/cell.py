@@ -143,15 +143,9 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
         if end <= state.steps:
             continue
         state.stage_steps = state.steps  # the trunk is one stage from its first step on
+        rate = warm(rule, trunk.width, 0)
         loss = train(
-            state,
-            windows,
-            0,
-            end,
-            warm(rule, trunk.width, 0),
-            rule.clip,
-            keep=keep,
-            microbatch=trunk.microbatch,
+            state, windows, 0, end, rate, rule.clip, keep=keep, microbatch=trunk.microbatch
         )
         if not math.isfinite(loss):
             raise Diverged
