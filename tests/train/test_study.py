@@ -15,6 +15,7 @@ from bayeslaw.corpus import synthetic
 from bayeslaw.errors import SweepError
 from bayeslaw.runs import read_runs
 from bayeslaw.sweep import RECIPES, Recipe, read_sweep
+from bayeslaw.train.export import export
 from bayeslaw.train.study import COLUMNS, run_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -248,3 +249,14 @@ def test_a_model_of_a_known_chain_comes_near_its_entropy_and_not_below(tmp_path)
     for row in own.itertuples():
         above = row.loss - entropy[row.domain]
         assert -3 * row.loss_se < above < 0.1
+
+
+def test_models_are_kept_where_that_is_asked_for(tmp_path):
+    """Every cool-down and branch, ready to be exported; without it only trunks are kept."""
+    text = TOML.replace('["8k", "16k"]', '["8k"]')
+    run_sweep(write(tmp_path, text + "keep_models = true\n"), tmp_path, executor=Here())
+    kept = sorted(p.parent.name for p in (tmp_path / "work").glob("*/model.safetensors"))
+    assert len(kept) == 3
+    assert {name.split("-")[0] for name in kept} == {"branch", "cooldown"}
+    s = export(tmp_path / "work" / kept[0] / "model.safetensors", tmp_path / "llama")
+    assert s == RECIPES["tiny"].shape(16)
