@@ -22,9 +22,9 @@ HELDOUT, PRETRAIN = 38, 96
 PARTS = ("pretrain", "specialize", "heldout")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Domain:
-    """One kind of text, as tokens. The three parts share no chunk."""
+    """One kind of text, as tokens. The three parts share no chunk. Compared by identity."""
 
     name: str
     pretrain: np.ndarray  # unsigned integers: bytes, or numbers of a tokenizer

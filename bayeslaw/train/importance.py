@@ -7,6 +7,7 @@ share of the domain's own text that falls into it; draw general text by cluster.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,21 +35,30 @@ def resampled(
     """
     texts = [d.pretrain for d in domains]
     least = min(map(len, texts))
-    pieces = [_pieces(t[:least]) for t in texts]
-    clusters = Clusters.of(
-        np.concatenate([p[:: -(-len(texts) * len(p) // MOST)] for p in pieces]),
-        second.clusters, seed,
-    )  # fmt: skip
+    clusters, pieces, owner = _clustered(tuple(domains), second.clusters, seed)
     target = clusters.route(_pieces(domain.specialize[: second.target_bytes]))
     wanted = np.bincount(target, minlength=len(clusters.centres)) / len(target)
     pool = mixed([t[:least] for t in texts], context, batch, seed)
-    owner = np.concatenate([clusters.route(p) for p in pieces])
-    first = np.cumsum([0, *(len(p) for p in pieces)])
+    first = np.cumsum([0, *pieces])
     # A window belongs to the piece that its middle is in.
     middle = pool.order[:, 1] * (context + 1) + context // 2
-    at = np.minimum(middle // PIECE, np.array([len(p) for p in pieces])[pool.order[:, 0]] - 1)
+    at = np.minimum(middle // PIECE, np.array(pieces)[pool.order[:, 0]] - 1)
     cluster = owner[first[pool.order[:, 0]] + at]
     return Windows(pool.rows, _drawn(pool.order, cluster, wanted, tokens // context), batch)
+
+
+@lru_cache(maxsize=2)
+def _clustered(
+    domains: tuple[Domain, ...], k: int, seed: int
+) -> tuple[Clusters, list[int], np.ndarray]:
+    """Clusters of the general text, how many pieces each domain has, and the cluster of each piece:
+    the same for all branches, and made once a process."""
+    least = min(len(d.pretrain) for d in domains)
+    pieces = [_pieces(d.pretrain[:least]) for d in domains]
+    every = -(-sum(map(len, pieces)) // MOST)
+    clusters = Clusters.of(np.concatenate([p[::every] for p in pieces]), k, seed)
+    owner = np.concatenate([clusters.route(p) for p in pieces])
+    return clusters, [len(p) for p in pieces], owner
 
 
 def _drawn(order: np.ndarray, cluster: np.ndarray, wanted: np.ndarray, count: int) -> np.ndarray:
