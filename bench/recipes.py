@@ -19,22 +19,26 @@ def main(file: str, plot: str | None) -> None:
     runs["loss"] = runs["loss"].astype(float)
     short, long = sorted(runs.loc[runs["specialize_tokens"] == 0, "pretrain_tokens"].unique())
     first = runs[runs["specialize_tokens"] == 0].set_index(["pretrain_tokens", "seed", "domain"])
+    first = first.sort_index()
     second = runs[runs["specialize_tokens"] > 0].copy()
     label = second["run_id"].str.split("-", n=5).str[5].fillna("")
     second["label"] = label.where(label != "", "plain")
-    rows = {}
+    domains = second["domain"].nunique()
+    by: dict[str, dict[int, list[float]]] = {}
     for name, group in second.groupby("label"):
-        found = []
         for seed, mine in group.groupby("seed"):
             own = mine[mine["branch"] == mine["domain"]].set_index("domain")["loss"]
             general = mine.groupby("branch")["loss"].mean()
             base = first.loc[(short, seed)]["loss"]
             longer = first.loc[(long, seed)]["loss"]
-            found.append([
+            if len(own) < domains:
+                continue  # not all of its branches are there
+            by.setdefault(name, {})[seed] = [
                 np.log(own).mean(), general.mean() - base.mean(), (own - longer[own.index]).mean(),
                 *(own[d] / longer[d] - 1 for d in sorted(own.index)),
-            ])  # fmt: skip
-        rows[name] = np.array(found)
+            ]  # fmt: skip
+    seeds = sorted(set.intersection(*(set(found) for found in by.values())))
+    rows = {name: np.array([found[s] for s in seeds]) for name, found in by.items()}
     plain = rows["plain"]
     print(f"domains {', '.join(sorted(second['domain'].unique()))}; {len(plain)} seeds")
     print("recipe | target against plain | forgetting, nats | of plain's | against generalist")
