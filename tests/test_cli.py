@@ -205,14 +205,15 @@ def fake_sweep(monkeypatch, result):
     study = ModuleType("bayeslaw.train.study")
     calls = []
 
-    def run_sweep(path, out, dry_run, progress):
+    def run_sweep(path, out, dry_run, progress, executor):
+        assert executor == "local"
         calls.append((str(path), out, dry_run))
         progress(1, 2)
         if isinstance(result, BaseException):
             raise result
         return SimpleNamespace(
             csv="runs.csv", rows=8, trained=2, kept=1, diverged=1, flops=3e12, seconds=65.0,
-            dry_run=dry_run,
+            dry_run=dry_run, prices=(),
         )  # fmt: skip
 
     study.run_sweep = run_sweep  # type: ignore[attr-defined]

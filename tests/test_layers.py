@@ -38,6 +38,7 @@ MAY = {
         "infer",
         "runs",
         "train",
+        "corpus",
         "errors",
         "quantity",
     },

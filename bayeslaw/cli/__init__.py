@@ -1,4 +1,4 @@
-"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep.
+"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep, domains.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -388,19 +389,56 @@ def sweep(
     settings: Annotated[Path, typer.Argument(metavar="SWEEP.toml", help="What to train.")],
     out: Annotated[Path | None, typer.Option(help="Folder for runs.csv and all beside it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Price it; train nothing.")] = False,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
 ) -> None:
     """Train a sweep of real models and write its table of runs."""
-    try:
+    with torch_for("sweep"):
         from bayeslaw.train.study import run_sweep
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise BayeslawError("sweep needs torch: pip install 'bayeslaw[train]'") from None
     with progress("training") as step:
         done = run_sweep(
-            settings, out, dry_run, lambda cell, total: step(f"{cell} of {total}", cell / total)
+            settings,
+            out,
+            dry_run,
+            lambda cell, total: step(f"{cell} of {total}", cell / total),
+            executor,
         )
     say(words.sweep(done))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors under work/ of a sweep.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")],
+) -> None:
+    """Write a model as Hugging Face reads it: LlamaForCausalLM.from_pretrained(FOLDER)."""
+    with torch_for("export"):
+        from bayeslaw.train.export import export as write
+    s = write(checkpoint, out)
+    say([f"wrote {out}: {s.params} non-embedding parameters, width {s.width}"])
+
+
+@app.command()
+def domains(
+    corpus: Annotated[Path, typer.Argument(metavar="FOLDER", help=".txt, .jsonl, .parquet.")],
+    k: Annotated[int, typer.Option("--k", min=2, help="How many domains.")] = 16,
+    out: Annotated[Path, typer.Option(help="A new folder, for the domains.")] = Path("domains"),
+    router: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Assign to these domains: router.npz.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="The field or column with the text.")] = "text",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Turn an unlabelled corpus into domains: clusters of its documents."""
+    from bayeslaw.corpus.split import split
+
+    with progress("clustering"):
+        found = split(corpus, k, out, seed, column, router)
+    if json:
+        print_answer({"schema": 1, "out": str(out), "clusters": [vars(c) for c in found]})
+    else:
+        say(words.domains(found))
+        say([f'\nwrote {out}: corpus = "folder" reads it'])
 
 
 def main() -> None:
@@ -458,6 +496,17 @@ def usable(fitted: Ensemble, accept: bool) -> Ensemble:
         return fitted.accept(accept)
     except FitError as error:
         raise Refused(str(error)) from error
+
+
+@contextmanager
+def torch_for(command: str) -> Iterator[None]:
+    """Imports of the torch wing, or what to install for them."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "safetensors", "filelock"):
+            raise
+        raise BayeslawError(f"{command} needs torch: pip install 'bayeslaw[train]'") from None
 
 
 def writable(path: Path) -> None:

@@ -418,6 +418,7 @@ def _unassessed(p: dict[str, Any]) -> list[str]:
 def sweep(done: Any) -> list[str]:
     if done.dry_run:
         return [
+            *_prices(done.prices),
             f"{done.trained} cells to train, {done.kept} there already",
             f"{format_quantity(done.flops)} FLOPs, about {_duration(done.seconds)} here",
         ]
@@ -429,5 +430,46 @@ def sweep(done: Any) -> list[str]:
     ]
 
 
+def domains(found: Sequence[Any]) -> list[str]:
+    """A row for every cluster, with as many of its words as fit."""
+    rows = [
+        [c.name, format_quantity(c.documents), f"{format_quantity(c.bytes)}B", ", ".join(c.terms)]
+        for c in found
+    ]
+    lines = table(["domain", "documents", "size"], [r[:3] for r in rows])
+    room = max(map(len, lines))
+    last = ["words", *(r[3] for r in rows)]
+    return [
+        f"{line.ljust(room)}  {words}"[:WIDTH].rstrip(", ")
+        for line, words in zip(lines, last, strict=True)
+    ]
+
+
+def _prices(prices: Sequence[Any]) -> list[str]:
+    """A row for every kind of run: what differs only in domain or seed costs the same."""
+    kinds: dict[tuple[Any, ...], list[Any]] = {}
+    for p in prices:
+        c = p.cell
+        what = c.second_stage.label or "branch" if c.branch else c.stage
+        tokens = (c.pretrain_tokens, c.specialize_tokens)
+        kinds.setdefault((what, p.params, *tokens), []).append(p)
+    rows = [
+        [
+            what,
+            str(len(found)),
+            *(format_quantity(v) for v in sizes),
+            format_quantity(float(f"{found[0].flops:.3g}")),
+            _duration(found[0].seconds),
+            f"{found[0].memory / 1e6:.0f} MB",
+            "there" if all(p.there for p in found) else "",
+        ]
+        for (what, *sizes), found in kinds.items()
+    ]
+    header = ["each", "runs", "N", "D", "D′", "FLOPs", "time", "memory", ""]
+    return [*table(header, rows), ""] if rows else []
+
+
 def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"

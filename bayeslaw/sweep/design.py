@@ -1,91 +1,198 @@
-"""The cells of a sweep: one training job each, named by the hash of all that decides its result."""
+"""Designs: which models a sweep trains. A design is a short class and one line in `DESIGNS`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from bayeslaw.errors import SweepError
+from bayeslaw.sweep.listed import listed
+from bayeslaw.sweep.second_stage import SecondStage
 from bayeslaw.sweep.spec import SweepSpec
 
-TRAINER = 2  # raise it when the same cell would train, or be measured, differently
 
-Stage = Literal["trunk", "cooldown", "branch"]
+class Model(NamedTuple):
+    """One model that is wanted. Tokens are whole steps."""
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One job. A trunk leaves checkpoints; a cool-down or a branch leaves rows.
-
-    tokens: of the trunk, or of general text at the end (D). specialize_tokens: D′ of a branch.
-    """
-
-    stage: Stage
-    recipe: str
-    recipe_fields: str  # JSON: a recipe that changes is another cell
-    corpus: str  # digest
     width: int
     seed: int
     pretrain_tokens: int
     specialize_tokens: int = 0
-    branch: str = ""
-    heldout_tokens: int = 0
-    parent: str = ""  # key of the trunk
-    trainer: int = TRAINER
-
-    @property
-    def key(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True)
-        return f"{self.stage}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    branch: str = ""  # a domain, `joint`, or empty without a second stage
+    second: SecondStage | None = None
+    apart: int = 0  # of the models of a width and seed: which trunk they share
 
 
-def cells(spec: SweepSpec, digest: str, domains: tuple[str, ...]) -> dict[Cell, list[Cell]]:
-    """Trunk -> the cool-downs and branches that start from its checkpoints.
+def models(spec: SweepSpec, domains: tuple[str, ...], vocabulary: int = 256) -> list[Model]:
+    """Every model of the sweep, in the order of the table. Raises `SweepError` when there are
+    none, or when the design cannot be made."""
+    design = DESIGNS[spec.design](spec, domains, vocabulary)
+    found = [m for seed in spec.seeds for m in design.models(seed)]
+    if not found:
+        raise SweepError(f"design '{spec.design}' asks for no model; widen it")
+    return found
 
-    A trunk of constant rate runs to the largest D. A cool-down to D starts at (1 - c) D; a branch
-    starts from the constant-rate checkpoint at D.
-    """
-    recipe = spec.rule
-    common: dict[str, Any] = {
-        "recipe": spec.recipe,
-        "recipe_fields": json.dumps(recipe.fields(), sort_keys=True),
-        "corpus": digest,
-    }
-    plan = {}
-    for seed in spec.seeds:
+
+class Design:
+    """Some models for a seed. `self.stages` are the second stages that a model may have."""
+
+    def __init__(self, spec: SweepSpec, domains: tuple[str, ...], vocabulary: int):
+        self.spec, self.domains, self.vocabulary = spec, domains, vocabulary
+
+    def models(self, seed: int) -> Iterator[Model]:
+        raise NotImplementedError
+
+    def flops(self, width: int) -> float:
+        """Of a token."""
+        return self.spec.rule.shape(width, self.vocabulary).flops_per_token
+
+    def branches(
+        self, width: int, seed: int, d: int, lengths: tuple[int, ...], apart: int = 0
+    ) -> Iterator[Model]:
+        """Every second stage from a trunk at D; those from fresh weights where D is 0."""
+        whole = self.spec.whole
+        for second in self.spec.second_stage:
+            if second.kind.scratch != (d == 0) or not second.takes(width, seed, d):
+                continue
+            for branch in self.domains if second.kind.splits else ("joint",):
+                for split in sorted(second.specialize_tokens or lengths):
+                    yield Model(
+                        width, seed, whole(d) if d else 0, whole(split), branch, second, apart
+                    )
+
+
+class Trunk(Design):
+    """One trunk for a width: cooled at every D, and branched from every D at every D′."""
+
+    def models(self, seed: int) -> Iterator[Model]:
+        for width in self.spec.widths:
+            yield from self.of(width, seed, self.spec.pretrain_tokens, self.spec.specialize_tokens)
+
+    def of(
+        self, width: int, seed: int, lengths: tuple[int, ...], splits: tuple[int, ...]
+    ) -> Iterator[Model]:
+        for d in sorted(lengths):
+            yield Model(width, seed, self.spec.whole(d))
+        # Recipe by recipe, as the table has them.
+        every = [m for d in (0, *sorted(lengths)) for m in self.branches(width, seed, d, splits)]
+        for second in self.spec.second_stage:
+            yield from (m for m in every if m.second is second)
+
+
+class Grid(Design):
+    """The same models, but every D has a trunk of its own, with its own weights and order of text:
+    dearer, and no two D share their noise."""
+
+    def models(self, seed: int) -> Iterator[Model]:
+        for width in self.spec.widths:
+            for d in sorted(self.spec.pretrain_tokens):
+                yield Model(width, seed, self.spec.whole(d), apart=d)
+            for d in (0, *sorted(self.spec.pretrain_tokens)):
+                yield from self.branches(width, seed, d, self.spec.specialize_tokens, apart=d)
+
+
+class IsoFlop(Design):
+    """Every width at every budget of compute (Hoffmann et al. 2022, approach 2), of which a share
+    goes to the second stage: T = C / FLOPs of a token, D′ = share · T, D = T - D′."""
+
+    def models(self, seed: int) -> Iterator[Model]:
+        spec, step = self.spec, self.spec.rule.tokens_per_step
         for width in spec.widths:
-            trunk = Cell("trunk", **common, width=width, seed=seed,
-                         pretrain_tokens=whole(spec, max(spec.pretrain_tokens)))  # fmt: skip
-            rest: dict[str, Any] = {**common, "width": width, "seed": seed, "parent": trunk.key,
-                    "heldout_tokens": spec.heldout_tokens}  # fmt: skip
-            plan[trunk] = [
-                Cell("cooldown", **rest, pretrain_tokens=whole(spec, d))
-                for d in sorted(spec.pretrain_tokens)
-            ] + [
-                Cell("branch", **rest, pretrain_tokens=whole(spec, d),
-                     specialize_tokens=whole(spec, split), branch=domain)
-                for d in sorted(spec.pretrain_tokens)
-                for domain in domains
-                for split in sorted(spec.specialize_tokens)
-            ]  # fmt: skip
-    return plan
+            for flops in sorted(spec.flops):
+                tokens = flops / self.flops(width)
+                for share in sorted(spec.specialize_shares):
+                    d, split = int((1 - share) * tokens), int(share * tokens)
+                    if min(d, split or d) < step:
+                        raise SweepError(f"flops: {flops:.3g} at width {width} and share {share:g} "
+                                         "is less than one step; ask for more")  # fmt: skip
+                    if split:
+                        yield from self.branches(width, seed, d, (split,))
+                    else:
+                        yield Model(width, seed, spec.whole(d))
 
 
-def whole(spec: SweepSpec, tokens: int) -> int:
-    """The nearest whole number of steps, in tokens: what is counted is what is trained."""
-    step = spec.rule.tokens_per_step
-    return max(1, round(tokens / step)) * step
+class Pilot(Trunk):
+    """The least that tells the two stages apart, as large as the budget allows.
+
+    Three widths (w, w/√2, w/2: N by 4), two D (20 and 80 tokens a weight of the largest model, and
+    no fewer than 1500 steps for the shorter), and at both D the same three D′/D over 1.5 decades:
+    D/N and D′/D vary independently. Compute is that of every cell, for all domains and seeds.
+    """
+
+    RATIOS = (1 / 3, 1 / 17, 1 / 95)
+
+    def models(self, seed: int) -> Iterator[Model]:
+        top = self.largest()
+        for width in self.ladder(top):
+            d_short, d_long = self.lengths(top)
+            for d in (d_short, d_long):
+                yield Model(width, seed, self.spec.whole(d))
+            for d in (d_short, d_long):
+                yield from self.branches(width, seed, d, self.splits(d))
+
+    def largest(self) -> int:
+        """The largest top width whose pilot is within the budget. Raises `SweepError`."""
+        step, budget = 2 * self.spec.rule.head_width, min(self.spec.flops)
+        top = 2 * step
+        if (least := self.cost(top)) > budget:
+            raise SweepError(f"flops: {budget:.3g} is too little for a pilot of {len(self.domains)}"
+                             f" domains; it takes {least:.3g} at least")  # fmt: skip
+        while self.cost(top + step) <= budget:
+            top += step
+        return top
+
+    def ladder(self, top: int) -> tuple[int, ...]:
+        step = self.spec.rule.head_width * (1 if self.spec.rule.head_width % 2 == 0 else 2)
+        return tuple(step * max(1, round(top / f / step)) for f in (2, 2**0.5, 1))
+
+    def lengths(self, top: int) -> tuple[int, int]:
+        rule = self.spec.rule
+        short = max(20 * rule.shape(top, self.vocabulary).params, 1500 * rule.tokens_per_step)
+        return short, 4 * short
+
+    def splits(self, d: int) -> tuple[int, ...]:
+        return tuple(int(r * d) for r in self.RATIOS)
+
+    def cost(self, top: int) -> float:
+        d_short, d_long = self.lengths(top)
+        cooled = self.spec.rule.cooldown * (d_short + d_long)
+        second = len(self.domains) * sum(map(sum, (self.splits(d_short), self.splits(d_long))))
+        tokens = (d_long + cooled + second) * len(self.spec.seeds)
+        return sum(self.flops(w) * tokens for w in self.ladder(top))
 
 
-def cooldown_start(spec: SweepSpec, pretrain_tokens: int) -> int:
-    """Tokens at which the cool-down to D starts."""
-    return whole(spec, int((1 - spec.rule.cooldown) * pretrain_tokens))
+class Listed(Design):
+    """The runs of a table, CSV or JSON, with the columns params, pretrain_tokens,
+    specialize_tokens and branch: what to run next. A size becomes the nearest width."""
+
+    def models(self, seed: int) -> Iterator[Model]:
+        second = next((s for s in self.spec.second_stage if s.kind.splits), SecondStage())
+        for run in listed(self.spec.runs, self.domains):
+            width = self.nearest(run.params)
+            d, split = self.spec.whole(run.pretrain_tokens), run.specialize_tokens
+            if not split:
+                yield Model(width, seed, d)
+                continue
+            for branch in self.domains if not run.branch else (run.branch,):
+                yield Model(width, seed, d, self.spec.whole(split), branch, second)
+
+    def nearest(self, params: float) -> int:
+        """The width whose N is nearest, as a ratio; of the spec's widths where it names some."""
+        rule = self.spec.rule
+        step = rule.head_width if rule.head_width % 2 == 0 else 2 * rule.head_width
+
+        def off(width: int) -> float:
+            have = rule.shape(width, self.vocabulary).params
+            return max(have / params, params / have)
+
+        if self.spec.widths:
+            return min(self.spec.widths, key=off)
+        width = step
+        while off(width + step) < off(width):
+            width += step
+        return width
 
 
-def checkpoints(spec: SweepSpec) -> list[int]:
-    """Tokens at which a trunk is kept."""
-    stops = set()
-    for d in spec.pretrain_tokens:
-        stops |= {whole(spec, d), cooldown_start(spec, whole(spec, d))}
-    return sorted(stops)
+DESIGNS: dict[str, type[Design]] = {
+    "trunk": Trunk, "grid": Grid, "iso-flop": IsoFlop, "pilot": Pilot, "runs": Listed,
+}  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from bayeslaw.sweep.shape import Shape
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -31,6 +33,9 @@ class Recipe:
     def heads(self, width: int) -> int:
         """The number of heads: as many of `head_width` as fit, at least one."""
         return max(1, width // self.head_width)
+
+    def shape(self, width: int, vocabulary: int = 256) -> Shape:
+        return Shape(width, self.layers, width // self.heads(width), self.context, vocabulary)
 
     @property
     def tokens_per_step(self) -> int:

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from bayeslaw.errors import SweepError
-from bayeslaw.quantity import parse_quantity
 from bayeslaw.sweep.recipe import RECIPES, Recipe
+from bayeslaw.sweep.second_stage import SecondStage
+from bayeslaw.sweep.tokens import Count, Flops, Tokens
 
-
-def _tokens(written: Any) -> int:
-    value = parse_quantity(written)
-    if not math.isfinite(value):
-        raise ValueError("must be finite")
-    return int(value)
-
-
-Count = Annotated[int, Field(gt=0)]
-Tokens = Annotated[int, BeforeValidator(_tokens), Field(gt=0)]
+# design -> the fields without which it is nothing
+WANTS = {
+    "trunk": ("widths", "pretrain_tokens"),
+    "grid": ("widths", "pretrain_tokens"),
+    "iso-flop": ("widths", "flops"),
+    "pilot": ("flops",),
+    "runs": ("runs",),
+}
 
 
 class SweepSpec(BaseModel):
@@ -42,13 +40,25 @@ class SweepSpec(BaseModel):
     corpus: str = "python"
     corpus_options: dict[str, Any] = {}
     domains: tuple[str, ...] = ()  # empty: every domain of the corpus
+    vocabulary: Annotated[int, Field(ge=256, le=1 << 20)] = 256  # bytes; more: BPE
     recipe: str = "bytes-wsd"
-    widths: tuple[Count, ...]
-    pretrain_tokens: tuple[Tokens, ...]
+    design: str = "trunk"
+    widths: tuple[Count, ...] = ()
+    pretrain_tokens: tuple[Tokens, ...] = ()
     specialize_tokens: tuple[Tokens, ...] = ()
+    flops: tuple[Flops, ...] = ()  # budgets of design iso-flop; the whole budget of a pilot
+    specialize_shares: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.05, 0.2)
+    runs: str = ""  # file of design runs, beside the settings
     seeds: tuple[int, ...] = (0,)
     heldout_tokens: Tokens = 131072  # evaluated on each domain
+    second_stage: tuple[SecondStage, ...] = (SecondStage(),)
+    epochs: Annotated[float, Field(ge=1)] = 1.0  # how often a text may be read
     processes: Count = 2
+    executor_options: dict[str, Any] = {}  # of ray.remote, or of submitit
+    threads: Count = 1  # of each process
+    microbatch: Annotated[int, Field(ge=0)] = 0  # windows at once; 0: the batch
+    keep_models: bool = False  # also of cool-downs and branches, to be exported
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0  # within a cell
 
     @field_validator("recipe")
     @classmethod
@@ -57,7 +67,22 @@ class SweepSpec(BaseModel):
             raise ValueError(f"no such recipe; choose one of {', '.join(RECIPES)}")
         return name
 
-    @field_validator("domains", "widths", "pretrain_tokens", "specialize_tokens", "seeds")
+    @field_validator("design")
+    @classmethod
+    def _designed(cls, name: str) -> str:
+        if name not in WANTS:
+            raise ValueError(f"no such design; choose one of {', '.join(WANTS)}")
+        return name
+
+    @field_validator("flops", mode="before")
+    @classmethod
+    def _several(cls, written: Any) -> Any:
+        return written if isinstance(written, list | tuple) else (written,)
+
+    @field_validator(
+        "domains", "widths", "pretrain_tokens", "specialize_tokens", "seeds", "flops",
+        "specialize_shares",
+    )  # fmt: skip
     @classmethod
     def _once(cls, values: tuple) -> tuple:
         twice = sorted({v for v in values if values.count(v) > 1})
@@ -94,9 +119,35 @@ class SweepSpec(BaseModel):
                              f"{recipe.tokens_per_step} tokens")  # fmt: skip
         return values
 
+    @field_validator("second_stage")
+    @classmethod
+    def _within(
+        cls, stages: tuple[SecondStage, ...], info: ValidationInfo
+    ) -> tuple[SecondStage, ...]:
+        for stage in stages:
+            for name in ("widths", "seeds", "pretrain_tokens"):
+                have = info.data.get(name)
+                others = [v for v in getattr(stage, name) if have and v not in have]
+                if others:
+                    raise ValueError(f"{name} {others[0]} of '{stage.recipe}' is not one of the "
+                                     f"sweep's; add it there")  # fmt: skip
+        return stages
+
+    @model_validator(mode="after")
+    def _complete(self) -> SweepSpec:
+        missing = [f for f in WANTS[self.design] if not getattr(self, f)]
+        if missing:
+            raise ValueError(f"design '{self.design}' needs {' and '.join(missing)}; add them")
+        return self
+
     @property
     def rule(self) -> Recipe:
         return RECIPES[self.recipe]
+
+    def whole(self, tokens: int) -> int:
+        """The nearest whole number of steps, in tokens: what is counted is what is trained."""
+        step = self.rule.tokens_per_step
+        return max(1, round(tokens / step)) * step
 
 
 def read_sweep(path: str | Path) -> SweepSpec:
@@ -109,7 +160,12 @@ def read_sweep(path: str | Path) -> SweepSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SweepError(f"{path}: not readable as TOML: {error}") from None
     try:
-        return SweepSpec(**fields)
+        spec = SweepSpec(**fields)
+        # Places in the settings are beside the settings.
+        beside: dict[str, Any] = {"runs": str(path.parent / spec.runs)} if spec.runs else {}
+        if isinstance(place := spec.corpus_options.get("path"), str):
+            beside["corpus_options"] = spec.corpus_options | {"path": str(path.parent / place)}
+        return spec.model_copy(update=beside)
     except ValidationError as error:
         faults = [_fault(e["type"], e["loc"], e["msg"], e["input"]) for e in error.errors()]
         noun = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -118,9 +174,14 @@ def read_sweep(path: str | Path) -> SweepSpec:
 
 def _fault(kind: str, place: tuple[int | str, ...], message: str, value: object) -> str:
     """One line: the field, what is wrong, the value, what to do."""
-    field = str(place[0])
+    field = str(place[0]) if place else "sweep"
+    if field == "second_stage" and len(place) > 1:
+        field += f" {int(place[1]) + 1}" + "".join(f", {p}" for p in place[2:3])
     if kind == "missing":
         return f"{field}: is missing; add it"
+    if not place:
+        return message.removeprefix("Value error, ")
     if kind == "extra_forbidden":
-        return f"{field}: no such field; the fields are {', '.join(SweepSpec.model_fields)}"
+        model = SweepSpec if len(place) == 1 else SecondStage
+        return f"{field}: no such field; the fields are {', '.join(model.model_fields)}"
     return f"{field}: {message.removeprefix('Value error, ')} (got {value!r})"

@@ -1,4 +1,4 @@
-"""Windows of bytes: in which order a stage reads its text, and on what a model is judged."""
+"""Windows of tokens: in which order a stage reads its text, and on what a model is judged."""
 
 from __future__ import annotations
 
@@ -12,46 +12,84 @@ from torch import Tensor
 from bayeslaw.corpus import Domain
 from bayeslaw.errors import SweepError
 
+TABLE = 256**3  # entries of the largest table of n-grams
+
 
 class Windows:
-    """Windows of context + 1 bytes, each read once: a fixed shuffled order over the given texts.
+    """Windows of context + 1 tokens in a fixed order. The texts stay where they are, on disk too.
 
-    With several texts (the general mixture) every batch draws from all of them in turn, in equal
-    shares. Asking for more than there is raises `SweepError`: nothing repeats unnoticed.
+    rows: of each text, (row, context + 1), as `cut` makes them. order: (window, 2), the text and
+    the row that every window is. Asking for a batch beyond the end raises `SweepError`: nothing
+    repeats unnoticed.
     """
 
-    def __init__(self, texts: Sequence[np.ndarray], context: int, batch: int, seed: int):
-        self.batch = batch
-        length = context + 1
-        rng = np.random.default_rng(seed)
-        cut = [t[: len(t) // length * length].reshape(-1, length) for t in texts]
-        least = min(len(c) for c in cut)
-        mixed = np.stack([c[rng.permutation(len(c))[:least]] for c in cut], axis=1)
-        self.windows = mixed.reshape(-1, length)
+    def __init__(self, rows: Sequence[np.ndarray], order: np.ndarray, batch: int):
+        self.rows, self.order, self.batch = rows, order, batch
+        self.context = rows[0].shape[1] - 1
 
     def tokens(self) -> int:
-        """How many tokens can be trained on without a repeat."""
-        return len(self.windows) * (self.windows.shape[1] - 1)
+        """How many tokens there are to train on."""
+        return len(self.order) * self.context
 
-    def step(self, i: int) -> tuple[Tensor, Tensor]:
-        """The i-th batch: inputs and targets, (batch, context)."""
-        part = self.windows[i * self.batch : (i + 1) * self.batch]
-        if len(part) < self.batch:
+    def distinct(self) -> int:
+        """How many of them are not read before: what the order repeats counts once."""
+        most = max(map(len, self.rows), default=0) + 1
+        return len(np.unique(self.order @ np.array([most, 1]))) * self.context
+
+    def step(self, i: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """The i-th batch: inputs and targets, (batch, context); or a part of its windows."""
+        order = self.order[i * self.batch : (i + 1) * self.batch]
+        if len(order) < self.batch:
             raise SweepError(
                 f"the text ends after {self.tokens()} tokens; ask for fewer, or add text"
             )
-        ids = torch.from_numpy(part.astype(np.int64))
-        return ids[:, :-1], ids[:, 1:]
+        order = order[part]
+        ids = np.empty((len(order), self.context + 1), np.int64)
+        for text, rows in enumerate(self.rows):
+            if (here := order[:, 0] == text).any():
+                ids[here] = rows[order[here, 1]]
+        both = torch.from_numpy(ids)
+        return both[:, :-1], both[:, 1:]
+
+    def again(self, tokens: int) -> Windows:
+        """The same order as often as `tokens` need it: later epochs are as the first."""
+        times = max(1, -(-tokens // max(1, self.tokens())))
+        return Windows(self.rows, np.tile(self.order, (times, 1)), self.batch)
+
+    def after(self, tokens: int) -> Windows:
+        """Without the first `tokens`; these follow at the end, to be read again."""
+        order = np.roll(self.order, -(tokens // self.context), axis=0)
+        return Windows(self.rows, order, self.batch)
+
+
+def cut(text: np.ndarray, context: int) -> np.ndarray:
+    """A text as rows of context + 1 tokens; the rest is left out."""
+    length = context + 1
+    return text[: len(text) // length * length].reshape(-1, length)
+
+
+def mixed(texts: Sequence[np.ndarray], context: int, batch: int, seed: int) -> Windows:
+    """Shuffled windows, from all texts in turn, in equal shares; each is read once."""
+    rng = np.random.default_rng(seed)
+    sizes = [len(t) // (context + 1) for t in texts]
+    least = min(sizes)
+    rows = np.stack([rng.permutation(n)[:least] for n in sizes], axis=1)
+    which = np.broadcast_to(np.arange(len(sizes)), rows.shape)
+    order = np.stack([which, rows], axis=-1).reshape(-1, 2)
+    return Windows([cut(t, context) for t in texts], order, batch)
 
 
 def general(domains: Sequence[Domain], context: int, batch: int, seed: int) -> Windows:
     """The general mixture: the pretraining parts of all domains in equal shares."""
-    return Windows([d.pretrain for d in domains], context, batch, seed)
+    return mixed([d.pretrain for d in domains], context, batch, seed)
 
 
-def special(domain: Domain, context: int, batch: int, seed: int) -> Windows:
-    """The second stage's text of one domain: none of it is in the general mixture."""
-    return Windows([domain.specialize], context, batch, seed)
+def special(
+    domain: Domain, context: int, batch: int, seed: int, only: int | None = None
+) -> Windows:
+    """The second stage's text of one domain, or its first `only` tokens: none of it is in the
+    general mixture."""
+    return mixed([domain.specialize[:only]], context, batch, seed)
 
 
 class Heldout(NamedTuple):
@@ -65,15 +103,14 @@ class Heldout(NamedTuple):
     controls: Tensor  # (window, order) n-gram losses, nats/token, less their mean over all windows
 
 
-def heldout(domain: Domain, context: int, tokens: int) -> Heldout:
+def heldout(domain: Domain, context: int, tokens: int, vocabulary: int = 256) -> Heldout:
     """Evenly spaced windows of the domain's held-out text, the same for every model."""
-    length = context + 1
-    cut = domain.heldout[: len(domain.heldout) // length * length].reshape(-1, length)
-    controls = ngram_losses(domain.pretrain, cut)
-    count = min(len(cut), tokens // context)
-    chosen = np.linspace(0, len(cut) - 1, count).astype(int)
+    rows = cut(domain.heldout, context)
+    controls = ngram_losses(domain.pretrain, rows, vocabulary)
+    count = min(len(rows), tokens // context)
+    chosen = np.linspace(0, len(rows) - 1, count).astype(int)
     return Heldout(
-        torch.from_numpy(cut[chosen].astype(np.int64)),
+        torch.from_numpy(rows[chosen].astype(np.int64)),
         torch.from_numpy((controls - controls.mean(0))[chosen]),
     )
 
@@ -83,27 +120,33 @@ def share_of(text: Heldout, every: int) -> Heldout:
     return Heldout(text.windows[::every], text.controls[::every])
 
 
-def ngram_losses(text: np.ndarray, windows: np.ndarray, orders: int = 3) -> np.ndarray:
-    """Mean cross-entropy of each window, (window, order), under byte n-grams counted in `text`.
+def ngram_losses(text: np.ndarray, windows: np.ndarray, vocabulary: int = 256) -> np.ndarray:
+    """Mean cross-entropy of each window, (window, order), under n-grams counted in `text`.
 
+    Orders 1 to 3 for bytes; fewer for a larger vocabulary, whose n-grams do not fit in a table.
     Each order falls back on the one below: p = (n(context, next) + 4 p_below) / (n(context) + 4).
     """
-    p = (_counts(text, windows, 1)[:, 1:] + 4 / 256) / (len(text) + 4)
+    orders = max(1, int(np.log(TABLE) / np.log(vocabulary) + 1e-9))
+    p = (_counts(text, windows, 1, vocabulary)[:, 1:] + 4 / vocabulary) / (len(text) + 4)
     losses = [-np.log(p).mean(1)]
-    for k in range(1, orders):  # k bytes of context; the first k - 1 positions have fewer
-        context, gram = _counts(text, windows, k)[:, :-1], _counts(text, windows, k + 1)
+    for k in range(1, orders):  # k tokens of context; the first k - 1 positions have fewer
+        context = _counts(text, windows, k, vocabulary)[:, :-1]
+        gram = _counts(text, windows, k + 1, vocabulary)
         p = np.concatenate((p[:, : k - 1], (gram + 4 * p[:, k - 1 :]) / (context + 4)), axis=1)
         losses.append(-np.log(p).mean(1))
     return np.stack(losses, axis=1)
 
 
-def _counts(text: np.ndarray, windows: np.ndarray, n: int) -> np.ndarray:
+def _counts(text: np.ndarray, windows: np.ndarray, n: int, vocabulary: int) -> np.ndarray:
     """How often each n-gram of the windows occurs in `text`: (window, length - n + 1)."""
-    return np.bincount(_codes(text, n), minlength=256**n)[_codes(windows, n)]
+    table = np.bincount(_codes(text, n, vocabulary), minlength=vocabulary**n)
+    return table[_codes(windows, n, vocabulary)]
 
 
-def _codes(text: np.ndarray, n: int) -> np.ndarray:
-    """Every run of n bytes along the last axis, as one number."""
+def _codes(text: np.ndarray, n: int, vocabulary: int) -> np.ndarray:
+    """Every run of n tokens along the last axis, as one number."""
     count = text.shape[-1] - n + 1
-    parts = [text[..., i : i + count].astype(np.int64) << 8 * (n - 1 - i) for i in range(n)]
+    parts = [
+        text[..., i : i + count].astype(np.int64) * vocabulary ** (n - 1 - i) for i in range(n)
+    ]
     return np.sum(parts, axis=0)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bayeslaw.sweep.recipe import Recipe
+from bayeslaw.train import team
 from bayeslaw.train.data import Heldout, Windows
-from bayeslaw.train.model import Decoder, Shape, make
+from bayeslaw.train.device import compiled, look, precision
+from bayeslaw.train.model import Decoder, make
 
 
 @dataclass
@@ -25,16 +24,22 @@ class State:
 
     model: Decoder
     optimiser: torch.optim.AdamW
-    steps: int = 0
+    device: str = "cpu"
+    steps: int = 0  # of its whole history
+    stage_steps: int = 0  # of the stage that it is in
+    seconds: float = 0.0  # spent on the stage before this process
 
 
-def shape(recipe: Recipe, width: int) -> Shape:
-    return Shape(width, recipe.layers, width // recipe.heads(width), recipe.context)
+def start(
+    recipe: Recipe, width: int, seed: int, vocabulary: int = 256, device: str = "cpu"
+) -> State:
+    """A fresh model and optimiser."""
+    return ready(make(recipe.shape(width, vocabulary), seed), recipe, device)
 
 
-def start(recipe: Recipe, width: int, seed: int) -> State:
-    """A fresh model and optimiser. Decay on matrices only; embeddings are spared too."""
-    model = make(shape(recipe, width), seed)
+def ready(model: Decoder, recipe: Recipe, device: str = "cpu") -> State:
+    """A model with a fresh optimiser. Decay on matrices only; embeddings are spared too."""
+    model = model.to(device)
     matrices = [p for n, p in model.named_parameters() if p.ndim > 1 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [
@@ -42,7 +47,7 @@ def start(recipe: Recipe, width: int, seed: int) -> State:
         {"params": others, "weight_decay": 0.0},
     ]
     betas = (recipe.beta1, recipe.beta2)
-    return State(model, torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True))
+    return State(model, torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True), device)
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -54,7 +59,7 @@ class CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        log_p, rows = logits.log_softmax(-1), torch.arange(len(targets))
+        log_p, rows = logits.log_softmax(-1), torch.arange(len(targets), device=targets.device)
         loss = -log_p[rows, targets].mean()
         gradient = log_p.exp_()
         gradient[rows, targets] -= 1
@@ -66,6 +71,25 @@ class CrossEntropy(torch.autograd.Function):
         return ctx.saved_tensors[0] * above, None
 
 
+class Keep(Protocol):
+    """What keeps a state within a stage, when it is due."""
+
+    def due(self) -> bool: ...
+
+    def __call__(self, state: State) -> None: ...
+
+
+# model, inputs, targets, the share of the stage that lies behind -> loss, nats/token
+Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]
+
+
+def cross_entropy(
+    model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, share: float
+) -> Tensor:
+    """The usual loss, all along the stage."""
+    return CrossEntropy.apply(model(inputs).flatten(0, 1).float(), targets.flatten())
+
+
 def train(
     state: State,
     windows: Windows,
@@ -73,33 +97,67 @@ def train(
     steps: int,
     rate: Callable[[int], float],
     clip: float,
+    objective: Objective = cross_entropy,
+    keep: Keep | None = None,
+    microbatch: int = 0,
 ) -> float:
-    """`steps` steps on batches first, first + 1, …; rate(i) is the rate of the stage's i-th step.
+    """A stage of `steps` steps on batches first, first + 1, …; rate(i) is that of its i-th step.
 
-    Returns the mean training loss of the last tenth; NaN or infinity means that it diverged.
+    Goes on from `state.stage_steps`, which is 0 again at the end; `keep` is called after a step
+    when it is due. A batch goes through the model in parts of `microbatch` windows, their gradients
+    added; 0 for all at once. Returns the last training loss, and stops at one that is not finite:
+    it diverged.
     """
     state.model.train()
-    tail: list[Tensor] = []
-    for i in range(steps):
-        inputs, targets = windows.step(first + i)
-        for group in state.optimiser.param_groups:
+    together = team.Together(state.model, state.optimiser)
+    model, optimiser = compiled(together.forward, state.device), together.optimiser
+    parts = _parts(team.mine(windows.batch), microbatch)
+    value = 0.0
+    for i in range(state.stage_steps, steps):
+        for group in optimiser.param_groups:
             group["lr"] = rate(i)
-        logits = state.model(inputs)
-        loss = CrossEntropy.apply(logits.flatten(0, 1), targets.flatten())
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), clip)
-        state.optimiser.step()
-        state.optimiser.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=state.device)
+        for part, weight in parts:
+            inputs, targets = (x.to(state.device) for x in windows.step(first + i, part))
+            with precision(state.device):
+                each = objective(model, inputs, targets, i / steps)
+            (each if weight == 1 else each * weight).backward()
+            loss += each.detach() * weight
+        loss, last = team.agreed(loss), i == steps - 1
+        if (last or look(state.device, i)) and not math.isfinite(value := float(loss)):
+            return value
+        torch.nn.utils.clip_grad_norm_(together.model.parameters(), clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
         state.steps += 1
-        if i >= steps - max(1, steps // 10):
-            tail.append(loss.detach())
-    return float(torch.stack(tail).mean())
+        state.stage_steps += 1
+        if keep and keep.due():
+            together.gather()
+            keep(state)
+    together.gather()
+    state.stage_steps = 0
+    return value
+
+
+def _parts(batch: slice, microbatch: int) -> list[tuple[slice, float]]:
+    """The parts of a process's windows, and the weight of each part's mean."""
+    count = batch.stop - batch.start
+    size = min(microbatch or count, count)
+    cuts = [slice(i, min(i + size, batch.stop)) for i in range(batch.start, batch.stop, size)]
+    return [(c, (c.stop - c.start) / count) for c in cuts]
 
 
 def warm(recipe: Recipe, width: int, done: int) -> Callable[[int], float]:
     """Linear warm-up, then constant: the trunk. `done` steps lie behind."""
     peak = recipe.rate_at(width)
     return lambda i: peak * min(1.0, (done + i + 1) / recipe.warmup)
+
+
+def alone(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
+    """A whole life in one stage: warm-up, constant, and a cool-down over the recipe's share."""
+    rise, stable = warm(recipe, width, 0), steps - round(recipe.cooldown * steps)
+    fall = cool(recipe, width, max(1, steps - stable))
+    return lambda i: min(rise(i), fall(i - stable)) if i >= stable else rise(i)
 
 
 def cool(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
@@ -118,44 +176,12 @@ def evaluate(model: Decoder, text: Heldout, batch: int = 128) -> tuple[float, fl
     model.eval()
     losses = []
     for part in text.windows.split(batch):
-        logits = model(part[:, :-1])
-        each = F.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten(), reduction="none")
-        losses.append(each.view(len(part), -1).mean(1).double())
+        ids = part.to(next(model.parameters()).device)
+        logits = model(ids[:, :-1])
+        each = F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        losses.append(each.view(len(part), -1).mean(1).double().cpu())
     loss = torch.cat(losses)
     design = torch.cat((torch.ones(len(loss), 1, dtype=torch.float64), text.controls), 1)
     weights = torch.linalg.lstsq(design, loss).solution
     spread = (loss - design @ weights).square().sum() / (len(loss) - len(weights))
     return float(weights[0]), math.sqrt(float(spread) / len(loss))
-
-
-def pack(state: State) -> bytes:
-    """The whole state as an .npz: plain arrays, no pickle."""
-    arrays = {f"model/{n}": p.numpy() for n, p in state.model.state_dict().items()}
-    for i, moments in state.optimiser.state_dict()["state"].items():
-        arrays |= {f"optimiser/{i}/{n}": np.asarray(v) for n, v in moments.items()}
-    file = io.BytesIO()
-    np.savez(file, steps=np.array(state.steps), **arrays)
-    return file.getvalue()
-
-
-def unpack(path: Path, recipe: Recipe, width: int) -> State:
-    """The inverse of `pack`."""
-    state = start(recipe, width, 0)
-    with np.load(path, allow_pickle=False) as arrays:
-        model = {n: torch.from_numpy(arrays[f"model/{n}"]) for n in state.model.state_dict()}
-        moments: dict[int, dict[str, Tensor]] = {}
-        for i, name in _moments(arrays.files):
-            value = torch.from_numpy(arrays[f"optimiser/{i}/{name}"])
-            moments.setdefault(i, {})[name] = value
-        state.steps = int(arrays["steps"])
-    state.model.load_state_dict(model)
-    optimiser = state.optimiser.state_dict()
-    state.optimiser.load_state_dict({**optimiser, "state": moments})
-    return state
-
-
-def _moments(names: list[str]) -> Iterator[tuple[int, str]]:
-    for name in names:
-        if name.startswith("optimiser/"):
-            _, i, moment = name.split("/")
-            yield int(i), moment

@@ -1,65 +1,22 @@
-"""The decoder: Llama-shaped (RMSNorm, RoPE, SwiGLU, no biases); parameters and FLOPs counted."""
+"""The decoder: Llama-shaped (RMSNorm, RoPE, SwiGLU, no biases); its counts verified."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-VOCABULARY = 256  # bytes
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a model. The hidden width of the SwiGLU is 8/3 of the width, in eights."""
-
-    width: int
-    layers: int
-    head_width: int
-    context: int
-
-    @property
-    def hidden(self) -> int:
-        return -(-8 * self.width // 3 // 8) * 8
-
-    @property
-    def heads(self) -> int:
-        return self.width // self.head_width
-
-    def counts(self) -> dict[str, int]:
-        """Parameters by group. `params` of a run is attention + feed_forward + norms."""
-        d = self.width
-        return {
-            "embedding": VOCABULARY * d,
-            "attention": self.layers * 4 * d * d,
-            "feed_forward": self.layers * 3 * d * self.hidden,
-            "norms": (2 * self.layers + 1) * d,
-            "unembedding": VOCABULARY * d,
-        }
-
-    @property
-    def params(self) -> int:
-        """Non-embedding parameters: neither the embedding nor the unembedding."""
-        c = self.counts()
-        return c["attention"] + c["feed_forward"] + c["norms"]
-
-    @property
-    def flops_per_token(self) -> float:
-        """Training FLOPs of one token, forward and backward: 6 for every weight that multiplies
-        (the unembedding too) and 6 · context · width · layers for causal attention (half of the
-        full square's 12: Chowdhery et al. 2022, appendix B, counts all of it)."""
-        c = self.counts()
-        matrices = c["attention"] + c["feed_forward"] + c["unembedding"]
-        return 6.0 * matrices + 6.0 * self.context * self.width * self.layers
+from bayeslaw.sweep.shape import Shape
 
 
 class Block(nn.Module):
     def __init__(self, s: Shape):
         super().__init__()
         self.s = s
-        self.attend_norm, self.feed_norm = nn.RMSNorm(s.width), nn.RMSNorm(s.width)
+        self.attend_norm, self.feed_norm = norm(s), norm(s)
         self.qkv = nn.Linear(s.width, 3 * s.width, bias=False)
         self.out = nn.Linear(s.width, s.width, bias=False)
         self.gate_up = nn.Linear(s.width, 2 * s.hidden, bias=False)
@@ -81,16 +38,16 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Byte ids (batch, time) -> logits (batch, time, 256)."""
+    """Token ids (batch, time) -> logits (batch, time, vocabulary)."""
 
     def __init__(self, s: Shape):
         super().__init__()
         self.s = s
-        self.embedding = nn.Embedding(VOCABULARY, s.width)
+        self.embedding = nn.Embedding(s.vocabulary, s.width)
         self.blocks = nn.ModuleList(Block(s) for _ in range(s.layers))
-        self.norm = nn.RMSNorm(s.width)
-        self.unembedding = nn.Linear(s.width, VOCABULARY, bias=False)
-        cos, sin = rotations(s.context, s.head_width)
+        self.norm = norm(s)
+        self.unembedding = nn.Linear(s.width, s.vocabulary, bias=False)
+        cos, sin = rotations(s.context, s.head_width, s.rotary_base)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
@@ -99,6 +56,10 @@ class Decoder(nn.Module):
         for block in self.blocks:
             x = block(x, self.cos[:t], self.sin[:t])
         return self.unembedding(self.norm(x))
+
+
+def norm(s: Shape) -> nn.RMSNorm:
+    return nn.RMSNorm(s.width, s.norm_eps or None)
 
 
 def rotations(context: int, head_width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
@@ -114,11 +75,47 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((a * cos - b * sin, a * sin + b * cos), -1)
 
 
+@lru_cache
+def verified(s: Shape) -> Shape:
+    """The shape, its parameters by group and its FLOPs asserted on the meta device, where nothing
+    is allocated: what is priced and written in the table is what is trained."""
+    with torch.device("meta"):
+        model = Decoder(s)
+        ids = torch.zeros(1, s.context, dtype=torch.long)
+    found = dict.fromkeys(s.counts(), 0)
+    for name, p in model.named_parameters():
+        found[group_of(name)] += p.numel()
+    assert found == s.counts(), (found, s.counts())
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(ids)
+    by_kind = counter.get_flop_counts()["Global"]
+    # What is no plain product is attention: batched products, or a kernel, by torch's release.
+    matrices = sum(v for kind, v in by_kind.items() if str(kind) in ("aten.mm", "aten.addmm"))
+    counted = 3 * (matrices + 2 * s.context**2 * s.width * s.layers) / s.context
+    assert counted == s.flops_per_token, (counted, s.flops_per_token)
+    return s
+
+
+def group_of(name: str) -> str:
+    """The group of `Shape.counts` that a parameter belongs to."""
+    for part, group in _GROUPS.items():
+        if part in name:
+            return group
+    raise KeyError(name)
+
+
+_GROUPS = {
+    "unembedding": "unembedding", "embedding": "embedding", "norm": "norms",
+    "qkv": "attention", ".out.": "attention", "gate_up": "feed_forward", "down": "feed_forward",
+}  # fmt: skip
+
+
 def make(s: Shape, seed: int) -> Decoder:
     """A decoder with its initial weights; its parameters are asserted against `Shape.counts`.
 
     Normal weights of sd 1/√(fan-in); what writes into the residual stream is scaled down by
-    √(2 layers) (GPT-2); the unembedding starts at zero, so that the first loss is ln 256.
+    √(2 layers) (GPT-2); the unembedding starts at zero, so that the first loss is that of knowing
+    nothing.
     """
     model = Decoder(s)
     total = sum(p.numel() for p in model.parameters())

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import json
-import os
-import platform
+import errno
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from filelock import FileLock, Timeout
 
-from bayeslaw.corpus import BUILD, SOURCES, Corpus, Domain
+from bayeslaw.corpus import Corpus, Domain
 from bayeslaw.errors import SweepError
-from bayeslaw.sweep import Cell, Executor, SweepSpec, cells, local, read_sweep
-from bayeslaw.sweep.design import checkpoints, cooldown_start
-from bayeslaw.train.data import Heldout, general, heldout, share_of, special
-from bayeslaw.train.loop import cool, evaluate, pack, shape, start, train, unpack, warm
+from bayeslaw.sweep import EXECUTORS, Cell, Cells, Executor, SweepSpec, cells, read_sweep
+from bayeslaw.sweep.cells import stops
+from bayeslaw.train import team
+from bayeslaw.train.cell import Work, finished, train_cell
+from bayeslaw.train.device import found
+from bayeslaw.train.gather import corpus_folder, gather
+from bayeslaw.train.model import verified
+from bayeslaw.train.price import Price, cell_flops, prices
+from bayeslaw.train.table import COLUMNS, manifest_json, runs_csv, timings_csv
 from bayeslaw.whole import whole
 
-COLUMNS = (
-    "sweep", "run_id", "lineage", "seed", "params", "pretrain_tokens", "specialize_tokens",
-    "branch", "domain", "loss", "loss_se", "recipe", "flops", "experts", "status",
-)  # fmt: skip
-CORE_FLOPS = 1.7e10  # one core on the bundled sweep, models of 7-56 k weights; for the dry run only
+__all__ = ["COLUMNS", "SweepResult", "run_sweep"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +39,10 @@ class SweepResult:
     trained: int
     kept: int
     diverged: int
-    flops: float
+    flops: float  # of the cells that were trained, or are to be
     seconds: float  # estimated, in a dry run
     dry_run: bool
+    prices: tuple[Price, ...] = ()  # of every cell, in a dry run
 
 
 def run_sweep(
@@ -53,300 +50,178 @@ def run_sweep(
     out: str | Path | None = None,
     dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str = "local",
 ) -> SweepResult:
     """Train what is missing of the sweep in `path` and write its table.
 
     runs/<name>/sweep.toml writes runs/<name>.csv, and manifest.json and timings.csv beside the
     sweep; with `out`, runs.csv and the two beside it in that folder. Cells lie in `work/`, named
-    by the hash of all that decides them: a sweep that was killed does only what is missing, and
-    ends in the same bytes. A dry run prices the cells and trains nothing.
+    by the hash of all that decides them: a sweep that was killed goes on where it was, within a
+    cell too, and ends in the same bytes. A dry run prices the cells and trains nothing.
 
-    Raises `SweepError` for faults of the settings, and when the corpus is too small for them.
+    executor: one of `EXECUTORS`, or an object with its one method; folders must be the same for all
+    its workers.
+
+    Raises `SweepError` for faults of the settings, for an executor that is not there, when the
+    corpus is too small, when another sweep is at work in the folder, when a worker was killed for
+    good and when the disk is full.
     """
     path = Path(path)
     spec = read_sweep(path)
     folder = Path(out) if out is not None else path.parent
     table = folder / "runs.csv" if out is not None else path.parent.with_suffix(".csv")
-    corpus, domains = gather(spec, folder, keep=not dry_run)
-    plan = cells(spec, corpus.digest, tuple(d.name for d in domains))
-    every = [*plan, *(c for children in plan.values() for c in children)]
-    missing = [c for c in every if not (folder / "work" / c.key / "done.json").is_file()]
-    flops = sum(_cell_flops(spec, c) for c in missing)
+    if isinstance(executor, str) and executor not in EXECUTORS:
+        raise SweepError(f"executor '{executor}' is not one of {', '.join(EXECUTORS)}")
     if dry_run:
-        seconds = flops / CORE_FLOPS / spec.processes
-        return SweepResult(
-            table, 0, len(missing), len(every) - len(missing), 0, flops, seconds, True
-        )
+        return _priced(spec, folder, table)
+    with _alone(folder), _room(folder):
+        return _trained(spec, folder, table, progress, executor)
 
-    began = time.perf_counter()
-    _write(folder / "manifest.json", _manifest(spec, corpus))
-    text = _corpus_file(spec, folder)
-    own = local(spec.processes) if executor is None else None
-    pool: Executor = executor or own  # type: ignore[assignment]
-    try:
-        _run(pool, spec, plan, folder, text, progress)
-    finally:
-        if own is not None:
-            own.shutdown(cancel_futures=True)
-    results = {c: json.loads((folder / "work" / c.key / "done.json").read_text()) for c in every}
-    rows = _rows(spec, plan, results, len(domains))
-    _write(table, _csv(COLUMNS, rows))
-    times = [[c.key, c.stage, c.width, r["seconds"], r["device"]] for c, r in results.items()]
-    _write(folder / "timings.csv", _csv(("cell", "stage", "width", "seconds", "device"), times))
-    diverged = sum(r["status"] != "ok" for r in results.values())
-    took = time.perf_counter() - began
+
+def _priced(spec: SweepSpec, folder: Path, table: Path) -> SweepResult:
+    corpus, domains = gather(spec, folder, keep=False)
+    plan, work = _plan(spec, folder, corpus, domains)
+    there = {c for c in plan if finished(work, c, _stops(spec, plan, c))}
+    priced = prices(spec, plan, corpus.vocabulary, there)
+    missing = [p for p in priced if not p.there]
     return SweepResult(
-        table, len(rows), len(missing), len(every) - len(missing), diverged, flops, took, False
+        table, 0, len(missing), len(there), 0, sum(p.flops for p in missing),
+        _wall(missing, spec.processes), True, tuple(priced),
+    )  # fmt: skip
+
+
+def _wall(missing: list[Price], processes: int) -> float:
+    """Seconds from start to end: no shorter than the longest chain of a trunk and one model."""
+    total = sum(p.seconds for p in missing) / processes
+    trunks = {p.cell.key: p.seconds for p in missing if p.cell.stage == "trunk"}
+    return max([total, *(p.seconds + trunks.get(p.cell.parent, 0.0) for p in missing)])
+
+
+def _trained(
+    spec: SweepSpec,
+    folder: Path,
+    table: Path,
+    progress: Callable[[int, int], None] | None,
+    executor: Executor | str,
+) -> SweepResult:
+    began = time.perf_counter()
+    corpus, domains = gather(spec, folder)
+    plan, work = _plan(spec, folder, corpus, domains)
+    for litter in work.folder.glob("*/.*"):  # what a kill left half-written
+        litter.unlink(missing_ok=True)
+    shapes = {c.width: verified(spec.rule.shape(c.width, corpus.vocabulary)) for c in plan}
+    missing = [c for c in plan if not finished(work, c, _stops(spec, plan, c))]
+    _write(folder / "manifest.json", manifest_json(spec, sorted(shapes), corpus))
+    if not isinstance(executor, str):
+        _run(executor, work, plan, missing, progress)
+    elif missing:
+        make = EXECUTORS[executor]
+        logs, options = folder.resolve() / "work" / "logs", spec.executor_options
+        with make(spec.processes, spec.threads, logs, **options) as pool:
+            _run(pool, work, plan, missing, progress)
+    results = {c: r for c in plan if (r := work.result(c)) is not None}
+    text, rows = runs_csv(spec, plan, results, corpus, len(domains))
+    _write(table, text)
+    flops = {c: cell_flops(spec, c, corpus.vocabulary) for c in plan}
+    params = {w: s.params for w, s in shapes.items()}
+    _write(folder / "timings.csv", timings_csv(results, params, flops))
+    return SweepResult(
+        table, rows, len(missing), len(results) - len(missing),
+        sum(r["status"] != "ok" for r in results.values()),
+        sum(flops[c] for c in missing), time.perf_counter() - began, False,
+    )  # fmt: skip
+
+
+def _plan(
+    spec: SweepSpec, folder: Path, corpus: Corpus, domains: tuple[Domain, ...]
+) -> tuple[Cells, Work]:
+    plan = cells(
+        spec, corpus.digest, tuple(d.name for d in domains), found(), corpus.vocabulary, team.name()
     )
+    return plan, Work(spec, folder.resolve() / "work", corpus_folder(spec, folder.resolve()))
 
 
-def gather(spec: SweepSpec, folder: Path, keep: bool = True) -> tuple[Corpus, tuple[Domain, ...]]:
-    """The corpus, kept in `folder`/work if `keep`, and those of its domains that the sweep is on.
+def _stops(spec: SweepSpec, plan: Cells, cell: Cell) -> list[int]:
+    """Where the trunk of a cell, or the cell that is a trunk, has to be kept."""
+    trunk = _trunk_of(plan, cell)
+    return stops(spec, plan.of(trunk)) if trunk else []
 
-    Raises `SweepError` for a domain that is not there and for text that would repeat.
-    """
-    corpus = _corpus(spec, folder, keep)
-    domains = _chosen(spec, corpus)
-    _enough(spec, domains)
-    return corpus, domains
+
+def _trunk_of(plan: Cells, cell: Cell) -> Cell | None:
+    return next((t for t in plan.trunks if t.key in (cell.key, cell.parent)), None)
 
 
 def _run(
     pool: Executor,
-    spec: SweepSpec,
-    plan: dict[Cell, list[Cell]],
-    folder: Path,
-    text: Path,
+    work: Work,
+    plan: Cells,
+    missing: list[Cell],
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Trunks first, the widest before the others; then what starts from their checkpoints."""
-    total, done = sum(1 + len(children) for children in plan.values()), 0
-    trunks = sorted(plan, key=lambda c: -c.width)
-    jobs = [(c, pool.submit(train_cell, spec, c, folder, text)) for c in trunks]
-    children = []
+
+    def submit(cell: Cell) -> Any:
+        trunk = _trunk_of(plan, cell)
+        return pool.submit(train_cell, work, cell, trunk, _stops(work.spec, plan, cell))
+
+    total = len(plan.trunks) + len(plan.models)
+    done = total - len(missing)
+
+    def wait(job: Any) -> None:
+        nonlocal done
+        job.result()
+        done += 1
+        if progress:
+            progress(done, total)
+
+    wanted = set(missing)
+    trunks = sorted((t for t in plan.trunks if t in wanted), key=lambda c: -c.width)
+    jobs = [(t, submit(t)) for t in trunks]
+    leaves = [submit(c) for c in plan.models if c in wanted and _trunk_of(plan, c) not in wanted]
     for trunk, job in jobs:
-        job.result()
-        done += 1
-        if progress:
-            progress(done, total)
-        children += [pool.submit(train_cell, spec, c, folder, text) for c in plan[trunk]]
-    for job in children:
-        job.result()
-        done += 1
-        if progress:
-            progress(done, total)
+        wait(job)
+        leaves += [submit(c) for c in plan.of(trunk) if c in wanted]
+    for job in leaves:
+        wait(job)
 
 
-def train_cell(spec: SweepSpec, cell: Cell, folder: Path, text: Path) -> None:
-    """Train one cell, unless it is there, into a folder that appears when it is whole."""
-    target = folder / "work" / cell.key
-    if (target / "done.json").is_file():
-        return
-    torch.set_num_threads(1)
-    began = time.perf_counter()
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    domains = _read_domains(text, spec.domains)
-    if cell.stage == "trunk":
-        result = _trunk(spec, cell, domains, beside)
-    else:
-        exams = _exams(text, spec.domains, spec.rule.context, cell.heldout_tokens)
-        result = _child(spec, cell, folder, domains, exams)
-    result |= {"seconds": round(time.perf_counter() - began, 2), "device": platform.machine()}
-    (beside / "done.json").write_text(json.dumps(result))
-    shutil.rmtree(target, ignore_errors=True)
-    beside.replace(target)
-
-
-@lru_cache(maxsize=1)
-def _read_domains(text: Path, names: tuple[str, ...]) -> tuple[Domain, ...]:
-    return tuple(d for d in _load(text) if not names or d.name in names)
-
-
-@lru_cache(maxsize=1)
-def _exams(text: Path, names: tuple[str, ...], context: int, tokens: int) -> dict[str, Heldout]:
-    """What every model is judged on; made once a process."""
-    return {d.name: heldout(d, context, tokens) for d in _read_domains(text, names)}
-
-
-def _trunk(
-    spec: SweepSpec, cell: Cell, domains: tuple[Domain, ...], beside: Path
-) -> dict[str, Any]:
-    """The constant-rate trunk, kept at every stop."""
-    recipe = spec.rule
-    state = start(recipe, cell.width, cell.seed)
-    windows = general(domains, recipe.context, recipe.batch, cell.seed)
-    loss = 0.0
-    for tokens in checkpoints(spec):
-        steps = tokens // recipe.tokens_per_step - state.steps
-        rate = warm(recipe, cell.width, state.steps)
-        loss = train(state, windows, state.steps, steps, rate, recipe.clip)
-        (beside / f"{tokens}.npz").write_bytes(pack(state))
-    return {"status": "ok" if np.isfinite(loss) else "diverged", "rows": []}
-
-
-def _child(
-    spec: SweepSpec,
-    cell: Cell,
-    folder: Path,
-    domains: tuple[Domain, ...],
-    exams: dict[str, Heldout],
-) -> dict[str, Any]:
-    """A cool-down on the mixture or a branch on a domain, and its loss on every domain."""
-    recipe = spec.rule
-    named = {d.name: d for d in domains}
-    if cell.stage == "cooldown":
-        at, end = cooldown_start(spec, cell.pretrain_tokens), cell.pretrain_tokens
-        windows = general(domains, recipe.context, recipe.batch, cell.seed)
-        first = at // recipe.tokens_per_step
-        steps = (end - at) // recipe.tokens_per_step
-    else:
-        at, first = cell.pretrain_tokens, 0
-        windows = special(named[cell.branch], recipe.context, recipe.batch, cell.seed)
-        steps = cell.specialize_tokens // recipe.tokens_per_step
-    state = unpack(folder / "work" / cell.parent / f"{at}.npz", recipe, cell.width)
-    loss = train(state, windows, first, steps, cool(recipe, cell.width, steps), recipe.clip)
-    if not np.isfinite(loss):
-        return {"status": "diverged", "rows": [[n, None, None] for n in named]}
-    rows = []
-    for name, exam in exams.items():
-        # Off its branch a model's loss tells of forgetting only: a quarter of the text will do.
-        own = cell.branch in ("", name)
-        mean, se = evaluate(state.model, exam if own else share_of(exam, 4))
-        rows.append([name, round(mean, 6), round(se, 6)])
-    return {"status": "ok", "rows": rows}
-
-
-def _rows(
-    spec: SweepSpec, plan: dict[Cell, list[Cell]], results: dict[Cell, Any], experts: int
-) -> list[list[Any]]:
-    rows = []
-    for trunk, children in plan.items():
-        s = shape(spec.rule, trunk.width)
-        lineage = f"w{trunk.width}-s{trunk.seed}"
-        for c in children:
-            split = [c.branch, str(c.specialize_tokens)] if c.branch else []
-            run_id = "-".join([lineage, str(c.pretrain_tokens), *split])
-            flops = s.flops_per_token * (c.pretrain_tokens + c.specialize_tokens)
-            for domain, loss, se in results[c]["rows"]:
-                rows.append([
-                    spec.name, run_id, lineage, c.seed, s.params, c.pretrain_tokens,
-                    c.specialize_tokens, c.branch, domain, loss, se, spec.recipe, f"{flops:.6g}",
-                    experts if c.branch else "", results[c]["status"],
-                ])  # fmt: skip
-    return rows
-
-
-def _cell_flops(spec: SweepSpec, cell: Cell) -> float:
-    """Training compute of one cell, what it shares with its trunk left out; evaluation included
-    at a third of a training token."""
-    s = shape(spec.rule, cell.width)
-    if cell.stage == "trunk":
-        tokens = float(cell.pretrain_tokens)
-    elif cell.stage == "cooldown":
-        tokens = cell.pretrain_tokens - cooldown_start(spec, cell.pretrain_tokens)
-    else:
-        tokens = cell.specialize_tokens
-    seen = 2 * cell.heldout_tokens / 3
-    return s.flops_per_token * (tokens + (seen if cell.stage != "trunk" else 0))
-
-
-def _chosen(spec: SweepSpec, corpus: Corpus) -> tuple[Domain, ...]:
-    unknown = sorted(set(spec.domains) - set(corpus.names))
-    if unknown:
-        left = dict(corpus.manifest.get("left_out", {}))  # type: ignore[call-overload]
-        why = "".join(f"; '{n}' has only {left[n]} bytes" for n in unknown if n in left)
-        raise SweepError(f"the corpus has no domain {', '.join(unknown)}; "
-                         f"it has {', '.join(corpus.names)}{why}")  # fmt: skip
-    return tuple(d for d in corpus.domains if not spec.domains or d.name in spec.domains)
-
-
-def _enough(spec: SweepSpec, domains: tuple[Domain, ...]) -> None:
-    """No token is read twice, and D′ stays within .8 of a domain's second-stage text."""
-    recipe = spec.rule
-    faults = []
-    have = general(domains, recipe.context, recipe.batch, 0).tokens()
-    if max(spec.pretrain_tokens) > have:
-        faults.append(f"pretrain_tokens {max(spec.pretrain_tokens)} of {have} in the mixture")
-    for d in domains:
-        have = int(0.8 * special(d, recipe.context, recipe.batch, 0).tokens())
-        if spec.specialize_tokens and max(spec.specialize_tokens) > have:
-            faults.append(
-                f"specialize_tokens {max(spec.specialize_tokens)} of {have} (.8 of what there is) "
-                f"in '{d.name}'"
-            )
-        have = len(d.heldout) // (recipe.context + 1) * recipe.context
-        if spec.heldout_tokens > have:
-            faults.append(f"heldout_tokens {spec.heldout_tokens} of {have} in '{d.name}'")
-    if faults:
-        raise SweepError("the corpus is too small: " + "; ".join(faults) + ". Ask for fewer tokens")
-
-
-def _corpus_file(spec: SweepSpec, folder: Path) -> Path:
-    wanted = json.dumps(
-        [BUILD, spec.corpus, spec.corpus_options, platform.python_version()], sort_keys=True
-    )
-    name = hashlib.sha256(wanted.encode()).hexdigest()[:12]
-    return folder / "work" / f"corpus-{name}.npz"
-
-
-def _corpus(spec: SweepSpec, folder: Path, keep: bool) -> Corpus:
-    """The corpus, built once and kept beside the cells."""
-    file = _corpus_file(spec, folder)
-    if file.is_file():
-        manifest = json.loads(file.with_suffix(".json").read_text())
-        return Corpus(_load(file), manifest)
-    if spec.corpus not in SOURCES:
-        raise SweepError(f"corpus '{spec.corpus}' is not one of {', '.join(SOURCES)}")
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One sweep at a time in a folder. The lock goes with the process, however that ends."""
+    (folder / "work").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "work" / "lock")
     try:
-        corpus = SOURCES[spec.corpus](**spec.corpus_options)
-    except TypeError as error:
-        raise SweepError(f"corpus_options do not fit corpus '{spec.corpus}': {error}") from None
-    if keep:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {
-            f"{d.name}/{part}": getattr(d, part)
-            for d in corpus.domains
-            for part in ("pretrain", "specialize", "heldout")
-        }
-        packed = io.BytesIO()
-        np.savez(packed, **arrays)
-        _write(file.with_suffix(".json"), json.dumps(corpus.manifest))
-        _write(file, packed.getvalue())
-    return corpus
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SweepError(
+            f"another sweep is at work in {folder}; wait for it, or give another folder with --out"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _load(file: Path) -> tuple[Domain, ...]:
-    with np.load(file, allow_pickle=False) as arrays:
-        names = list(dict.fromkeys(n.split("/")[0] for n in arrays.files))
-        return tuple(
-            Domain(n, *(arrays[f"{n}/{part}"] for part in ("pretrain", "specialize", "heldout")))
-            for n in names
-        )
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """A full disk and a killed worker, in words: what was done is kept in both cases."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        free = shutil.disk_usage(folder).free
+        raise SweepError(
+            f"no room left in {folder} ({free / 1e6:.0f} MB free): make some and run the same "
+            "command again; what was done is kept"
+        ) from None
+    except BrokenProcessPool:
+        raise SweepError(
+            "a worker was killed, for want of memory perhaps: run the same command again to go on "
+            "from where it was, with fewer `processes` if it happens again"
+        ) from None
 
 
-def _manifest(spec: SweepSpec, corpus: Corpus) -> str:
-    about = {
-        "sweep": spec.model_dump(),
-        "recipe": spec.rule.fields(),
-        "models": {w: asdict(shape(spec.rule, w)) | {"params": shape(spec.rule, w).params}
-                   for w in spec.widths},
-        "corpus": dict(corpus.manifest),
-        "torch": torch.__version__,
-    }  # fmt: skip
-    return json.dumps(about, indent=1) + "\n"
-
-
-def _csv(header: tuple[str, ...], rows: list[list[Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return file.getvalue()
-
-
-def _write(path: Path, content: str | bytes) -> None:
+def _write(path: Path, content: str) -> None:
     with whole(path) as beside:
-        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+        beside.write_text(content)

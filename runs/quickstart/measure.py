@@ -12,10 +12,10 @@ from pathlib import Path
 import torch
 
 from bayeslaw.sweep import Recipe, cells, read_sweep
-from bayeslaw.sweep.design import whole
+from bayeslaw.train.checkpoint import SUFFIX, load
 from bayeslaw.train.data import general, heldout
-from bayeslaw.train.loop import cool, evaluate, start, train, unpack, warm
-from bayeslaw.train.study import gather
+from bayeslaw.train.gather import gather
+from bayeslaw.train.loop import cool, evaluate, start, train, warm
 
 HERE = Path(__file__).parent
 TOKENS = 1_600_000
@@ -67,11 +67,11 @@ def limit() -> None:
     spec = read_sweep(HERE / "sweep.toml")
     corpus, domains = gather(spec, HERE)
     exams = [heldout(d, spec.rule.context, spec.heldout_tokens) for d in domains]
-    stops = [whole(spec, d) for d in spec.pretrain_tokens]
-    for trunk in cells(spec, corpus.digest, tuple(d.name for d in domains)):
+    stops = [spec.whole(d) for d in spec.pretrain_tokens]
+    for trunk in cells(spec, corpus.digest, tuple(d.name for d in domains)).trunks:
         for tokens in stops:
-            file = HERE / "work" / trunk.key / f"{tokens}.npz"
-            state = unpack(file, spec.rule, trunk.width)
+            file = HERE / "work" / trunk.key / f"{tokens}{SUFFIX}"
+            state = load(file, start(spec.rule, trunk.width, 0))
             loss = [evaluate(state.model, exam)[0] for exam in exams]
             print(f"width {trunk.width}  D {tokens}  " + "  ".join(f"{v:.4f}" for v in loss))
 

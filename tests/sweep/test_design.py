@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from bayeslaw.errors import SweepError
 from bayeslaw.sweep import RECIPES, SweepSpec, cells
-from bayeslaw.sweep.design import checkpoints, cooldown_start, whole
+from bayeslaw.sweep.cells import starts_at, stops
+from bayeslaw.sweep.design import DESIGNS
+from bayeslaw.sweep.spec import WANTS
 
 DOMAINS = ("a", "b")
 
@@ -15,13 +20,14 @@ def spec(**fields) -> SweepSpec:
         "name": "s", "recipe": "tiny", "widths": [16, 32], "pretrain_tokens": ["32k", "64k"],
         "specialize_tokens": ["2k", "8k"],
     }  # fmt: skip
-    return SweepSpec(**(base | fields))
+    return SweepSpec(**{n: v for n, v in (base | fields).items() if v is not None})
 
 
 def test_every_trunk_is_cooled_at_each_d_and_branched_to_each_domain_at_each_length():
     plan = cells(spec(), "digest", DOMAINS)
-    assert len(plan) == 2
-    for trunk, children in plan.items():
+    assert len(plan.trunks) == 2
+    for trunk in plan.trunks:
+        children = plan.of(trunk)
         assert [c.stage for c in children].count("cooldown") == 2
         assert [c.stage for c in children].count("branch") == 2 * 2 * 2
         assert {c.parent for c in children} == {trunk.key}
@@ -30,10 +36,10 @@ def test_every_trunk_is_cooled_at_each_d_and_branched_to_each_domain_at_each_len
 
 def test_keys_are_unique_and_stable():
     plan = cells(spec(), "digest", DOMAINS)
-    keys = [c.key for trunk, children in plan.items() for c in (trunk, *children)]
+    keys = [c.key for c in plan]
     assert len(set(keys)) == len(keys)
     again = cells(spec(), "digest", DOMAINS)
-    assert keys == [c.key for trunk, children in again.items() for c in (trunk, *children)]
+    assert keys == [c.key for c in again]
 
 
 @pytest.mark.parametrize(
@@ -41,21 +47,30 @@ def test_keys_are_unique_and_stable():
 )
 def test_a_setting_that_decides_the_result_decides_the_key(change):
     def keys(s):
-        return {c.key for children in cells(s, "digest", DOMAINS).values() for c in children}
+        return {c.key for c in cells(s, "digest", DOMAINS).models}
 
     assert not keys(spec()) & keys(spec(**change))
-    assert not keys(spec()) & {
-        c.key for children in cells(spec(), "other", DOMAINS).values() for c in children
-    }
+    assert not keys(spec()) & {c.key for c in cells(spec(), "other", DOMAINS).models}
+
+
+def test_a_longer_trunk_is_the_same_trunk():
+    short = cells(spec(pretrain_tokens=["32k"]), "digest", DOMAINS)
+    long = cells(spec(), "digest", DOMAINS)
+    assert [t.key for t in short.trunks] == [t.key for t in long.trunks]
+    assert {m.key for m in short.models} < {m.key for m in long.models}
 
 
 def test_tokens_are_whole_steps():
     s, step = spec(), RECIPES["tiny"].tokens_per_step
-    assert whole(s, 1) == step
-    assert all(stop % step == 0 for stop in checkpoints(s))
-    for d in s.pretrain_tokens:
-        assert {whole(s, d), cooldown_start(s, whole(s, d))} <= set(checkpoints(s))
-        assert cooldown_start(s, d) == pytest.approx(0.8 * d, abs=step)
+    assert s.whole(1) == step
+    plan = cells(s, "digest", DOMAINS)
+    kept = stops(s, plan.of(plan.trunks[0]))
+    assert all(stop % step == 0 for stop in kept)
+    for m in plan.models:
+        assert m.pretrain_tokens % step == m.specialize_tokens % step == 0
+        assert starts_at(s, m) in kept
+        if m.stage == "cooldown":
+            assert starts_at(s, m) == pytest.approx(0.8 * m.pretrain_tokens, abs=step)
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=list(RECIPES))
@@ -66,3 +81,126 @@ def test_recipes_are_sane(recipe):
     for width in (16, 24, 32, 48, 64):
         assert width % recipe.heads(width) == 0
     assert recipe.fields()["name"] == recipe.name
+
+
+def listed(fields: dict, tmp_path, table: str = "", suffix: str = "csv") -> SweepSpec:
+    file = tmp_path / f"next.{suffix}"
+    file.write_text(table)
+    return SweepSpec(name="s", recipe="tiny", design="runs", runs=str(file), **fields)
+
+
+def span(values) -> float:
+    values = [v for v in values if v]
+    return max(values) / min(values)
+
+
+def test_a_grid_has_the_models_of_a_trunk_and_a_trunk_of_its_own_for_every_d():
+    def what(plan):
+        return {(m.width, m.pretrain_tokens, m.specialize_tokens, m.branch) for m in plan.models}
+
+    shared, own = (cells(spec(design=d), "digest", DOMAINS) for d in ("trunk", "grid"))
+    assert what(shared) == what(own)
+    assert len(own.trunks) == 2 * len(shared.trunks)
+    assert len({t.draw for t in own.trunks}) == 2
+    assert {m.lineage for m in own.models} == {t.lineage for t in own.trunks}
+    assert not {t.key for t in shared.trunks} & {t.key for t in own.trunks}
+
+
+@pytest.mark.parametrize("vocabulary", [256, 1000])
+def test_iso_flop_spends_every_budget_at_every_width(vocabulary):
+    s = spec(design="iso-flop", pretrain_tokens=None, flops=["1e9", "8e9"],
+             specialize_shares=[0.0, 0.25])  # fmt: skip
+    plan = cells(s, "digest", DOMAINS, vocabulary=vocabulary)
+    assert len(plan.models) == 2 * 2 * (1 + len(DOMAINS))
+    for m in plan.models:
+        each = s.rule.shape(m.width, vocabulary).flops_per_token
+        spent = each * (m.pretrain_tokens + m.specialize_tokens)
+        assert min(abs(spent / c - 1) for c in s.flops) < 0.1
+        share = m.specialize_tokens / (m.pretrain_tokens + m.specialize_tokens)
+        assert share == pytest.approx(0.25 if m.branch else 0.0, abs=0.1)
+
+
+@pytest.mark.parametrize("flops", [3e12, 3e13, 1e15])
+def test_a_pilot_keeps_to_its_budget_and_tells_the_stages_apart(flops):
+    """Factors that laws need, each at every level of the others; and most of the budget is used."""
+    s = spec(design="pilot", widths=None, pretrain_tokens=None, specialize_tokens=None, flops=flops)
+    plan = cells(s, "digest", DOMAINS)
+    rule = s.rule
+    each = {w: rule.shape(w).flops_per_token for w in {c.width for c in plan}}
+    params = {w: rule.shape(w).params for w in each}
+    spent = sum(each[t.width] * t.pretrain_tokens for t in plan.trunks)
+    spent += sum(each[m.width] * (m.pretrain_tokens - starts_at(s, m)) for m in plan.models)
+    spent += sum(each[m.width] * m.specialize_tokens for m in plan.models)
+    assert 0.3 * flops < spent <= flops
+    assert span(params.values()) > 3
+    lengths = sorted({m.pretrain_tokens for m in plan.models})
+    assert len(lengths) == 2
+    for width in each:
+        for d in lengths:
+            splits = {m.specialize_tokens for m in plan.models
+                      if (m.width, m.pretrain_tokens) == (width, d)}  # fmt: skip
+            assert len(splits) == 4
+            assert span(splits) > 10**1.45
+        assert lengths[0] >= 19 * params[width]
+    ratios = [{round(m.specialize_tokens / d, 2) for m in plan.models if m.pretrain_tokens == d}
+              for d in lengths]  # fmt: skip
+    assert ratios[0] == ratios[1]
+
+
+def test_a_pilot_that_cannot_be_paid_says_what_it_takes():
+    s = spec(design="pilot", widths=None, pretrain_tokens=None, specialize_tokens=None, flops="1e6")
+    with pytest.raises(
+        SweepError, match=r"1e\+06 is too little for a pilot of 2 domains; it takes "
+    ):
+        cells(s, "digest", DOMAINS)
+
+
+TABLE = "params,pretrain_tokens,specialize_tokens,branch,evsi\n3.3k,32k,4k,a,1\n12000,64k,0,,2\n"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_runs_of_a_table_are_trained_at_the_nearest_width(tmp_path, suffix):
+    names = TABLE.splitlines()[0].split(",")
+    rows = [dict(zip(names, line.split(","), strict=True)) for line in TABLE.splitlines()[1:]]
+    text = TABLE if suffix == "csv" else json.dumps({"schema": 1, "runs": rows})
+    plan = cells(listed({}, tmp_path, text, suffix), "digest", DOMAINS)
+    found = [(m.width, m.pretrain_tokens, m.specialize_tokens, m.branch) for m in plan.models]
+    assert found == [(16, 32_000, 4096, "a"), (32, 64_000, 0, "")]
+    assert [t.pretrain_tokens for t in plan.trunks] == [32_000, 64_000]
+
+
+def test_an_empty_branch_is_every_domain_and_widths_can_be_fixed(tmp_path):
+    text = "params,pretrain_tokens,specialize_tokens\n1e9,32k,4k\n"
+    plan = cells(listed({"widths": [16, 64]}, tmp_path, text), "digest", DOMAINS)
+    assert [(m.width, m.branch) for m in plan.models] == [(64, "a"), (64, "b")]
+
+
+def test_all_faults_of_a_table_of_runs_come_at_once(tmp_path):
+    text = "params,pretrain_tokens,specialize_tokens,branch\nmany,32k,4k,a\n3k,,0,\n3k,1k,2k,z\n"
+    with pytest.raises(SweepError) as raised:
+        cells(listed({}, tmp_path, text), "digest", DOMAINS)
+    for part in ("3 faults", "run 1, params: 'many'", "run 2, pretrain_tokens: is missing",
+                 "run 3, branch 'z'"):  # fmt: skip
+        assert part in str(raised.value)
+    with pytest.raises(SweepError, match="not readable as a table of runs: it holds no runs"):
+        cells(listed({}, tmp_path), "digest", DOMAINS)
+
+
+def test_every_design_is_known_to_the_settings():
+    assert set(DESIGNS) == set(WANTS)
+
+
+def test_a_stage_is_narrowed_to_some_of_the_sweep():
+    stages = [{"recipe": "plain"}, {"recipe": "joint", "widths": [32], "pretrain_tokens": ["32k"]},
+              {"recipe": "scratch", "specialize_tokens": ["8k"]}]  # fmt: skip
+    plan = cells(spec(second_stage=stages), "digest", DOMAINS)
+    by = {}
+    for m in plan.models:
+        if m.branch:
+            by.setdefault(m.second_stage.recipe, []).append(m)
+    assert len(by["plain"]) == 2 * 2 * 2 * 2
+    assert {(m.width, m.pretrain_tokens) for m in by["joint"]} == {(32, 32_000)}
+    assert len(by["joint"]) == 2
+    assert {(m.pretrain_tokens, m.specialize_tokens, m.parent) for m in by["scratch"]} == {
+        (0, 7936, "")
+    }

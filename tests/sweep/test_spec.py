@@ -19,7 +19,11 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", ["examples/tiny/sweep.toml", "runs/quickstart/sweep.toml"])
+@pytest.mark.parametrize(
+    "path",
+    ["examples/tiny/sweep.toml", "examples/recipes/sweep.toml", "runs/quickstart/sweep.toml",
+     "runs/stdlib/sweep.toml"],
+)  # fmt: skip
 def test_the_bundled_sweeps_are_in_order(path):
     spec = read_sweep(ROOT / path)
     assert spec.name == Path(path).parent.name
@@ -44,6 +48,10 @@ FAULTS = [
     ("pretrain_tokens = [-5]", "pretrain_tokens:"),
     ("pretrain_tokens = [10]", "pretrain_tokens: 10 is less than one step"),
     ("specialize_tokens = [3]", "specialize_tokens: 3 is less than one step"),
+    ('design = "none"', "design: no such design; choose one of trunk, grid, iso-flop"),
+    ('design = "runs"', "design 'runs' needs runs; add them"),
+    ('design = "iso-flop"', "design 'iso-flop' needs flops; add them"),
+    ('flops = "much"', "flops: 'much' is not a number"),
     ("processes = 0", "processes:"),
 ]
 

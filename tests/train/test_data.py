@@ -8,12 +8,12 @@ import torch
 
 from bayeslaw.corpus import synthetic
 from bayeslaw.errors import SweepError
-from bayeslaw.train.data import Windows, heldout, ngram_losses, share_of
+from bayeslaw.train.data import heldout, mixed, ngram_losses, share_of
 
 
 def test_windows_are_read_once_and_in_equal_shares():
     texts = [np.full(65 * 20, 1, np.uint8), np.full(65 * 30, 2, np.uint8)]
-    windows = Windows(texts, context=64, batch=4, seed=0)
+    windows = mixed(texts, context=64, batch=4, seed=0)
     assert windows.tokens() == 2 * 20 * 64
     for i in range(10):
         inputs, targets = windows.step(i)
@@ -25,7 +25,7 @@ def test_windows_are_read_once_and_in_equal_shares():
 
 def test_targets_are_the_next_bytes_and_no_window_comes_twice():
     text = np.arange(65 * 40, dtype=np.int64) % 251
-    windows = Windows([text.astype(np.uint8)], context=64, batch=8, seed=3)
+    windows = mixed([text.astype(np.uint8)], context=64, batch=8, seed=3)
     seen = set()
     for i in range(5):
         inputs, targets = windows.step(i)
@@ -36,7 +36,7 @@ def test_targets_are_the_next_bytes_and_no_window_comes_twice():
 
 def test_the_order_follows_from_the_seed():
     text = np.random.default_rng(0).integers(0, 256, 65 * 40).astype(np.uint8)
-    a, b, c = (Windows([text], 64, 8, seed).step(0)[0] for seed in (0, 0, 1))
+    a, b, c = (mixed([text], 64, 8, seed).step(0)[0] for seed in (0, 0, 1))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
 

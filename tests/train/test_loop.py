@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import torch.nn.functional as F
 
 from bayeslaw.corpus import synthetic
 from bayeslaw.sweep import RECIPES
-from bayeslaw.train.data import Windows, heldout
-from bayeslaw.train.loop import CrossEntropy, cool, evaluate, pack, start, train, unpack, warm
+from bayeslaw.train import loop
+from bayeslaw.train.checkpoint import load, pack
+from bayeslaw.train.data import Windows, heldout, mixed
+from bayeslaw.train.device import look, precision
+from bayeslaw.train.loop import CrossEntropy, cool, evaluate, start, train, warm
 
 TINY = RECIPES["tiny"]
 
@@ -24,7 +28,7 @@ def domain():
 
 
 def windows(domain) -> Windows:
-    return Windows([domain.pretrain], TINY.context, TINY.batch, 0)
+    return mixed([domain.pretrain], TINY.context, TINY.batch, 0)
 
 
 def test_rates_rise_stay_and_fall():
@@ -67,11 +71,42 @@ def test_a_state_that_was_kept_goes_on_to_the_same_bytes(domain, tmp_path: Path)
     torch.set_num_threads(1)
     whole, _ = trained(domain, steps=30)
     half, _ = trained(domain, steps=15)
-    file = tmp_path / "half.npz"
+    file = tmp_path / "half.safetensors"
     file.write_bytes(pack(half))
-    state = unpack(file, TINY, 16)
+    state = load(file, start(TINY, 16, 1))
     train(state, windows(domain), 15, 15, warm(TINY, 16, 15), TINY.clip)
     assert pack(state) == pack(whole)
+
+
+@pytest.mark.parametrize("microbatch", [1, 3, 8, 20])
+def test_accumulated_gradients_are_those_of_the_whole_batch(domain, microbatch):
+    """The same steps to rounding, whole parts or not; a part as large as the batch to the bit."""
+    whole, _ = trained(domain, steps=5)
+    state = start(TINY, 16, 0)
+    train(state, windows(domain), 0, 5, warm(TINY, 16, 0), TINY.clip, microbatch=microbatch)
+    if microbatch >= TINY.batch:
+        assert pack(state) == pack(whole)
+    for a, b in zip(state.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-4, rtol=1e-3)
+
+
+def test_an_accelerator_multiplies_in_bf16_and_keeps_float32_weights(domain, monkeypatch):
+    """The precision of an accelerator, on this processor: it learns as much."""
+    assert isinstance(precision("cpu"), contextlib.nullcontext)
+    _, exact = trained(domain)
+    kinds = set()
+    monkeypatch.setattr(loop, "precision", lambda _: torch.autocast("cpu", torch.bfloat16))
+    state = start(TINY, 16, 0)
+    state.model.unembedding.register_forward_hook(lambda *a: kinds.add(a[2].dtype))
+    loss = train(state, windows(domain), 0, 30, warm(TINY, 16, 0), TINY.clip)
+    assert kinds == {torch.bfloat16}
+    assert {p.dtype for p in state.model.parameters()} == {torch.float32}
+    assert loss == pytest.approx(exact, abs=0.02)
+
+
+def test_on_an_accelerator_the_loss_is_looked_at_now_and_then():
+    assert all(look("cpu", i) for i in range(100))
+    assert [i for i in range(100) if look("cuda", i)] == [31, 63, 95]
 
 
 def test_a_rate_beyond_reason_is_seen(domain):

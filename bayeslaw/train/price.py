@@ -1,0 +1,97 @@
+"""What a sweep costs before anything starts: FLOPs, time and memory of every cell."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from bayeslaw.sweep import Cell, Cells, Recipe, SweepSpec
+from bayeslaw.sweep.cells import starts_at
+from bayeslaw.train.data import mixed
+from bayeslaw.train.loop import start, train
+from bayeslaw.train.model import Shape, verified
+from bayeslaw.train.table import second_flops
+
+MEASURED = 0.3  # seconds of real steps that a width's speed is taken from
+SMALL = 30_000_000  # parameters; larger models are not built to be timed
+UTILISATION = 0.5  # of the machine's matrix products, for those
+
+
+@dataclass(frozen=True)
+class Price:
+    """Of one cell: FLOPs, seconds of one process of this machine, bytes at its peak."""
+
+    cell: Cell
+    params: int
+    flops: float
+    seconds: float
+    memory: float
+    there: bool = False  # trained already
+
+
+def cell_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
+    """Compute of one cell, what it shares with its trunk left out; evaluation at a third of a
+    training token."""
+    each = spec.rule.shape(cell.width, vocabulary).flops_per_token
+    if cell.stage == "trunk":
+        return each * cell.pretrain_tokens
+    seen = each * 2 * cell.heldout_tokens / 3
+    if cell.stage == "cooldown":
+        return each * (cell.pretrain_tokens - starts_at(spec, cell)) + seen
+    return second_flops(cell, each) + seen
+
+
+def memory(s: Shape, batch: int) -> float:
+    """Bytes at the peak of a step in float32: weights, gradients and two moments; what a block
+    keeps for its backward pass (about 14 widths and 3 hidden widths a token, and attention without
+    its square); the logits, their gradient and one copy."""
+    weights = 16.0 * sum(s.counts().values())
+    tokens = batch * s.context
+    kept = 4.0 * tokens * s.layers * (14 * s.width + 3 * s.hidden)
+    return weights + kept + 12.0 * tokens * s.vocabulary
+
+
+def speed(s: Shape, rule: Recipe, width: int, threads: int) -> float:
+    """FLOPs a second of real training steps of this width, here and now."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        if sum(s.counts().values()) > SMALL:
+            return UTILISATION * matmul_rate()
+        state = start(rule, width, 0, s.vocabulary)
+        text = torch.randint(s.vocabulary, (64 * rule.batch * (s.context + 1),)).numpy()
+        windows, steps = mixed([text], s.context, rule.batch, 0), 0
+        train(state, windows, 0, 2, lambda _: 1e-4, rule.clip)
+        began = time.perf_counter()
+        while (took := time.perf_counter() - began) < MEASURED and steps < 60:
+            train(state, windows, steps, 1, lambda _: 1e-4, rule.clip)
+            steps += 1
+        return s.flops_per_token * rule.tokens_per_step * steps / took
+    finally:
+        torch.set_num_threads(before)
+
+
+def matmul_rate(size: int = 1024) -> float:
+    """FLOPs a second of float32 matrix products."""
+    a, b = torch.randn(2, size, size)
+    a @ b
+    began, times = time.perf_counter(), 0
+    while (took := time.perf_counter() - began) < MEASURED:
+        a @ b
+        times += 1
+    return 2.0 * size**3 * times / took
+
+
+def prices(spec: SweepSpec, plan: Cells, vocabulary: int, there: set[Cell]) -> list[Price]:
+    """The price of every cell, its model's counts verified before anything is allocated."""
+    rule = spec.rule
+    shapes = {c.width: verified(rule.shape(c.width, vocabulary)) for c in plan}
+    speeds = {w: speed(s, rule, w, spec.threads) for w, s in shapes.items()}
+    out = []
+    for c in plan:
+        s, flops = shapes[c.width], cell_flops(spec, c, vocabulary)
+        seconds = flops / speeds[c.width]
+        out.append(Price(c, s.params, flops, seconds, memory(s, rule.batch), c in there))
+    return out
