@@ -15,6 +15,7 @@ from bayeslaw.infer.precision import double
 from bayeslaw.laws import Anchor, find_law
 from bayeslaw.plan.bounds import Bounds
 from bayeslaw.plan.optimum import Question
+from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.plan import decide
 from bayeslaw.plan.risk import parse_risk
 
@@ -51,7 +52,7 @@ def main() -> None:
         weights, risk = np.full(domains, 1 / domains), parse_risk("mean")
         arrangements = ["trunk", "generalist"] + (["independent"] if domains > 1 else [])
         with double():
-            curves = jax.device_put(made_up(domains, draws))
+            curves = jax.device_put(Outlook(made_up(domains, draws)))
             times = []
             for i in range(REPEATS + 1):
                 began = time.perf_counter()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bayeslaw.cli import words
+from bayeslaw.cli import planned, words
 from bayeslaw.cli.answer import fit_answer, print_answer
 from bayeslaw.cli.bar import progress
 from bayeslaw.errors import BayeslawError, FitError
@@ -75,6 +75,8 @@ Method = Literal["nuts", "laplace", "huber"]
 Likelihood = Literal["student", "normal"]
 Kind = Literal["mean", "run", "calibrated"]
 By = Literal["flops", "params"]
+On = Literal["loss", "regret"]
+PlanKind = Literal["mean", "calibrated"]
 Tables = Annotated[
     list[str], typer.Argument(metavar="RUNS...", help="Tables of runs: CSV, parquet, globs.")
 ]
@@ -348,7 +350,12 @@ def plan(
         list[str] | None,
         typer.Option("--weight", metavar="DOMAIN=NUMBER", help="Again for more. Default: equal."),
     ] = None,
-    risk: Annotated[str, typer.Option(help="mean, quantile:0.9 or cvar:0.1.")] = "mean",
+    risk: Annotated[
+        str,
+        typer.Option(
+            help="mean, quantile:0.9, cvar:0.1, entropic:20, mean+sd:1, reach:1.1, FILE.py:NAME."
+        ),
+    ] = "mean",
     arrangements: Annotated[
         list[str] | None,
         typer.Option("--arrangement", help="Choose among these only; again for more."),
@@ -356,6 +363,11 @@ def plan(
     stretch: Annotated[
         float, number("How far D/N and D′/D may leave the sweep, as a factor; inf for any.")
     ] = "4",  # type: ignore[assignment]
+    on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
+    kind: Annotated[
+        PlanKind, typer.Option(help="With what laws get wrong beyond the sweep, or without.")
+    ] = "calibrated",
+    epsilon: Annotated[float, typer.Option(help="Nats within which designs are as good.")] = 0.01,
     accept: Accept = False,
     out: Annotated[Path | None, typer.Option(help="Where the plan goes, as plan.json.")] = None,
     json: Json = False,
@@ -370,16 +382,17 @@ def plan(
     fitted = usable(read_posterior(posterior), accept)
     with progress("planning"):
         chosen = choose(
-            fitted, flops, shares or None, risk, arrangements or None, stretch, accept=accept
-        )
+            fitted, flops, shares or None, risk, arrangements or None, stretch,
+            accept=accept, kind=kind, on=on, epsilon=epsilon,
+        )  # fmt: skip
+        said = chosen.to_json()
     if out is not None:
         chosen.write(out)
     if json:
-        print_answer(chosen.to_json())
+        print_answer(said)
     else:
-        said = chosen.to_json()
-        warn([*words.failures(fitted), *words.cautions(said)])
-        say(words.plan(said))
+        warn([*words.failures(fitted), *planned.cautions(said)])
+        say(planned.plan(said))
         say([f"\nwrote {out}"] if out is not None else [])
 
 

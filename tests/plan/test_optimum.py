@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from bayeslaw import cost
 from bayeslaw.laws import find_law
 from bayeslaw.plan import parse_risk, plan
+from bayeslaw.plan.written import sizes
 from tests.plan import drawn
 
 RISKS = ["mean", "quantile:0.9", "cvar:0.1"]
-FREE = {"stretch": float("inf")}
+FREE = {"stretch": float("inf"), "kind": "mean"}
 
 
 def spent(said):
@@ -70,8 +71,9 @@ def test_under_transfer_what_is_more_than_a_constant_goes_into_the_branches(toke
 def test_every_plan_spends_its_budget(flops, weights, risk):
     fitted = drawn.ensemble("transfer", 3, 60, pretrain_tokens=(0.0, 1e11))
     named = dict(zip(fitted.domains, weights, strict=True))
-    said = plan(fitted, flops, named, risk).to_json()
-    every = [said, *said["baselines"]]
+    answer = plan(fitted, flops, named, risk, kind="mean")
+    every = [sizes(c.arrangement, c.run, fitted.domains) | {"flops": c.flops}
+             for c in (answer.chosen, *answer.others)]  # fmt: skip
     assert {p["arrangement"] for p in every} == {"trunk", "independent", "generalist", "scratch"}
     for one in every:
         assert one["flops"] == pytest.approx(flops, rel=1e-9)
@@ -87,14 +89,14 @@ def test_the_order_of_domains_does_not_matter(arrangement, risk):
     names = ("x", "y", "z")
     weights = {"x": 1.0, "y": 3.0, "z": 0.5}
     first, second = (
-        plan(drawn.of("additive", t, domains=d), 1e20, weights, risk, [arrangement]).to_json()
+        plan(drawn.of("additive", t, domains=d), 1e20, weights, risk, [arrangement], kind="mean")
         for t, d in ((theta, names), (turned, tuple(names[j] for j in order)))
     )
-    assert second["loss"]["mean"] == pytest.approx(first["loss"]["mean"], rel=1e-6)
+    assert second.chosen.totals.mean() == pytest.approx(first.chosen.totals.mean(), rel=1e-6)
     # A quantile has kinks, and is as good as flat around its least value.
     close = 1e-4 if risk == "mean" else 0.05
-    for key in ("params", "pretrain_tokens", "specialize_tokens"):
-        assert second[key] == pytest.approx(first[key], rel=close)
+    for ours, theirs in zip(second.chosen.run[:3], first.chosen.run[:3], strict=True):
+        assert ours == pytest.approx(theirs[order], rel=close)
 
 
 @pytest.mark.parametrize("arrangement", ["trunk", "independent", "generalist"])
@@ -103,7 +105,7 @@ def test_the_order_of_domains_does_not_matter(arrangement, risk):
 def test_no_point_of_a_grid_is_better_than_the_optimum(arrangement, risk, count):
     theta, flops, weights = drawn.draws("additive", 2, count), 1e20, np.array([0.75, 0.25])
     chosen = plan(
-        drawn.of("additive", theta), flops, {"d0": 3}, risk, [arrangement], draws=count
+        drawn.of("additive", theta), flops, {"d0": 3}, risk, [arrangement], draws=count, kind="mean"
     ).chosen
     low, high = np.log(5.0 / 4), np.log(200.0 * 4)
     ratios, splits = (low, high), (np.log(0.01 / 4), np.log(1.0 * 4))
