@@ -1,4 +1,4 @@
-"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep.
+"""The command line: laws, fit, check, compare, backtest, forecast, plan, frontier, sweep.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -94,6 +94,21 @@ Unit = Annotated[
 ]
 Posterior = Annotated[Path, typer.Argument(help="What `bayeslaw fit` wrote.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Use a fit that failed its checks.")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weight", metavar="DOMAIN=NUMBER", help="Again for more. Default: equal."),
+]
+RiskName = Annotated[
+    str,
+    typer.Option(
+        help="mean, quantile:0.9, cvar:0.1, entropic:20, mean+sd:1, reach:1.1, FILE.py:NAME."
+    ),
+]
+Arrangements = Annotated[
+    list[str] | None, typer.Option("--arrangement", help="Choose among these only; again for more.")
+]
+STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
+CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
@@ -345,28 +360,24 @@ def forecast(
 @app.command()
 def plan(
     posterior: Posterior,
-    flops: Annotated[float, number("The budget, as 1e22.")],
-    weights: Annotated[
+    flops: Annotated[float | None, number("The budget, as 1e22.")] = None,
+    targets: Annotated[
         list[str] | None,
-        typer.Option("--weight", metavar="DOMAIN=NUMBER", help="Again for more. Default: equal."),
-    ] = None,
-    risk: Annotated[
-        str,
         typer.Option(
-            help="mean, quantile:0.9, cvar:0.1, entropic:20, mean+sd:1, reach:1.1, FILE.py:NAME."
+            "--target",
+            metavar="DOMAIN=LOSS",
+            help="Find the least budget that reaches it; again for more. `weighted`: of all.",
         ),
-    ] = "mean",
-    arrangements: Annotated[
-        list[str] | None,
-        typer.Option("--arrangement", help="Choose among these only; again for more."),
     ] = None,
-    stretch: Annotated[
-        float, number("How far D/N and D′/D may leave the sweep, as a factor; inf for any.")
-    ] = "4",  # type: ignore[assignment]
+    prob: Annotated[
+        float, typer.Option(help="Of the intervals; with --target, of reaching it.")
+    ] = 0.9,
+    weights: Weights = None,
+    risk: RiskName = "mean",
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
-    kind: Annotated[
-        PlanKind, typer.Option(help="With what laws get wrong beyond the sweep, or without.")
-    ] = "calibrated",
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
     epsilon: Annotated[float, typer.Option(help="Nats within which designs are as good.")] = 0.01,
     accept: Accept = False,
     out: Annotated[Path | None, typer.Option(help="Where the plan goes, as plan.json.")] = None,
@@ -374,17 +385,32 @@ def plan(
 ) -> None:
     """Choose N, D and every D′ under a budget."""
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
+    if (flops is None) == (not losses):
+        raise BayeslawError(
+            "give a budget, --flops NUMBER, or what it is for, --target DOMAIN=LOSS"
+        )
+    if losses and (risk, on) != ("mean", "loss"):
+        raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.plan import plan as choose
 
     fitted = usable(read_posterior(posterior), accept)
     with progress("planning"):
-        chosen = choose(
-            fitted, flops, shares or None, risk, arrangements or None, stretch,
-            accept=accept, kind=kind, on=on, epsilon=epsilon,
-        )  # fmt: skip
+        if losses:
+            chosen = reach(
+                fitted, losses, prob, shares or None, arrangements or None, stretch,
+                accept=accept, kind=kind, epsilon=epsilon,
+            )  # fmt: skip
+        else:
+            assert flops is not None
+            chosen = choose(
+                fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
+                accept=accept, kind=kind, on=on, epsilon=epsilon,
+            )  # fmt: skip
         said = chosen.to_json()
     if out is not None:
         chosen.write(out)
@@ -394,6 +420,51 @@ def plan(
         warn([*words.failures(fitted), *planned.cautions(said)])
         say(planned.plan(said))
         say([f"\nwrote {out}"] if out is not None else [])
+
+
+@app.command()
+def frontier(
+    posterior: Posterior,
+    flops: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Budgets, as 1e19:1e23.")],
+    points: Annotated[int, typer.Option(min=2, help="Budgets, evenly spaced in their logs.")] = 9,
+    weights: Weights = None,
+    risk: RiskName = "mean",
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
+    on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as a PNG.")] = None,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """The best plan of every budget in a range."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    ends = tuple(amount(end, "--flops") for end in flops.split(":"))
+    if len(ends) != 2:
+        raise BayeslawError(f"--flops takes LOW:HIGH, as 1e19:1e23, got '{flops}'")
+    if plot is not None:
+        writable(plot)
+        os.environ["MPLBACKEND"] = "agg"
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.frontier import frontier as trace
+
+    fitted = usable(read_posterior(posterior), accept)
+    with progress("planning"):
+        said = trace(
+            fitted, ends, points, shares or None, risk, arrangements or None, stretch, prob,
+            accept=accept, kind=kind, on=on,
+        ).to_json()  # fmt: skip
+    if plot is not None:
+        from bayeslaw.plots import draw_frontier
+
+        draw_frontier(said, plot)
+    if json:
+        print_answer({**said, "plot": plot and str(plot)})
+    else:
+        warn(words.failures(fitted))
+        say(planned.frontier(said))
+        say([f"\nwrote {plot}"] if plot is not None else [])
 
 
 @app.command()

@@ -29,6 +29,12 @@ def cautions(p: dict[str, Any]) -> list[str]:
 def plan(p: dict[str, Any]) -> list[str]:
     on = " on regret" if p["on"] == "regret" else ""
     lines = [f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs, risk {p['risk']}{on}"]
+    if p["targets"] is not None:
+        wanted = ", ".join(f"{d} {t:g}" for d, t in p["targets"]["losses"].items())
+        lines = folded(
+            f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs: the least that reaches "
+            f"{wanted} with probability {p['targets']['p_reached']:.2f}"
+        )
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()
@@ -44,6 +50,37 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
     return [*lines, *_worth(p), *_how_sure(p), *_baselines(p), *_laws(p), *_unassessed(p)]
+
+
+def frontier(said: dict[str, Any]) -> list[str]:
+    """A row for every budget."""
+    rows = [
+        [
+            format_quantity(p["budget"]),
+            p["arrangement"],
+            *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{p['loss']['mean']:.4f}",
+            interval(p["loss"]["interval"]),
+            f"{p['extrapolation']:.3g}x",
+        ]
+        for p in said["points"]
+    ]
+    on = " on regret" if said["on"] == "regret" else ""
+    lines = [f"risk {said['risk']}{on}"]
+    lines += table(["FLOPs", "", "N", "D", "D′", "loss", heading(said), "beyond"], rows)
+    short = [p for p in said["points"] if p["flops"] < 0.999 * p["budget"]]
+    if short:
+        lines += ["", *folded(
+            f"from {format_quantity(short[0]['budget'])} FLOPs on less is spent, at most "
+            f"{format_quantity(max(p['flops'] for p in short))}: more carries more risk"
+        )]  # fmt: skip
+    return lines
+
+
+def _mean(values: Any) -> str:
+    """One number, or the mean of a number for each domain."""
+    each = list(values.values()) if isinstance(values, dict) else [values]
+    return format_quantity(sum(each) / len(each))
 
 
 def _worth(p: dict[str, Any]) -> list[str]:
@@ -120,16 +157,12 @@ def _baselines(p: dict[str, Any]) -> list[str]:
 def _laws(p: dict[str, Any]) -> list[str]:
     """What each law alone would have said, and the priors that would move the plan."""
 
-    def mean(values: Any) -> str:
-        each = list(values.values()) if isinstance(values, dict) else [values]
-        return format_quantity(sum(each) / len(each))
-
     rows = [
         [
             a["law"],
             f"{a['weight']:.2f}",
             a["arrangement"],
-            *(mean(a[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            *(_mean(a[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{a['loss']:.4f}",
             f"{a['regret']:.4f}",
         ]

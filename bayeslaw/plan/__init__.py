@@ -2,7 +2,12 @@
 
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.candidate import Candidate
+from bayeslaw.plan.frontier import Frontier, frontier
+from bayeslaw.plan.inverse import reach
 from bayeslaw.plan.plan import Plan, plan
 from bayeslaw.plan.risk import RISKS, Risk, parse_risk
 
-__all__ = ["ARRANGEMENTS", "RISKS", "Candidate", "Plan", "Risk", "parse_risk", "plan"]
+__all__ = [
+    "ARRANGEMENTS", "RISKS", "Candidate", "Frontier", "Plan", "Risk", "frontier", "parse_risk",
+    "plan", "reach",
+]  # fmt: skip

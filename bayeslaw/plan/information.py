@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
@@ -11,7 +11,6 @@ from scipy.optimize import brentq
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.hindsight import Hindsight
 from bayeslaw.plan.optimum import Optimum, Question, optimise
-from bayeslaw.plan.risk import MEAN
 
 FARTHEST = np.log(1e6)  # of the budget, in which its equivalent is sought
 PRECISE = 1e-4  # of the log of a budget
@@ -32,7 +31,7 @@ def information(asked: Question, optima: Mapping[str, Optimum], seen: Hindsight)
 
     optima: arrangement -> its optimum, near to that of the mean.
     """
-    expected = replace(asked, risk=MEAN, reference=None)
+    expected = asked.expected
     best = {a: optimise(expected, a, start=optima[a].point) for a in seen.arrangements}
     values = {a: _expected(expected, o) for a, o in best.items()}
     first = min(values, key=lambda a: values[a])

@@ -54,6 +54,17 @@ def limits(curves: Curves, run: Run, weights: np.ndarray) -> tuple[Term, ...]:
     return (*said, *(Term(n, float(each[n].mean()), 0.0) for n in names if n == "floor"))
 
 
+def floors(curves: Curves) -> np.ndarray | None:
+    """The floor of every law that has one, (draw, domain); None where none has. Within
+    `double()`."""
+    found = []
+    for law, theta, at in zip(curves.laws, curves.thetas, curves.ats, strict=True):
+        if isinstance(law, SumLaw) and "floor" in law.term_names:
+            share = np.asarray(theta["shares"])[..., law.term_names.index("floor")]
+            found.append(np.asarray(theta["level"]) * np.asarray(at.loss) * share)
+    return np.concatenate(found) if found else None
+
+
 @lru_cache(maxsize=32)
 def _terms(law: SumLaw) -> Any:
     """Compiled: name -> Σ wₖ times the term, (draw,)."""

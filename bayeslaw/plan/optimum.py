@@ -27,6 +27,7 @@ FURTHEST = 12.0  # of the log of a ratio, from the optimum of the mean to that o
 EDGE = 1e-6  # of the log of a ratio: nearer to its bound it is at its bound
 UNIT = 1e-5  # nats: scipy's tolerances are about numbers near 1
 GRADIENT = 1e-8  # nats for a unit of the log of a ratio; curvatures are some hundredths
+SLOW = 1e-10  # of a risk gained by a step: fewer nats than draws can tell
 RESTARTS = 4
 DEEPEST = np.log(1e6)  # below the budget, in which a lesser risk is sought
 FREE = 1e-9  # nats for an e-fold of the budget: less is no price
@@ -39,7 +40,8 @@ class Question:
 
     The draws are fixed, so that the answer is deterministic. reference: (draw,), taken off the
     loss: each draw's best, where the risk is on regret. credence: (draw,), how much a draw counts
-    in an expectation; equally where it is None.
+    in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
+    the risk is of the largest shortfall (see `Stakes`).
     """
 
     outlook: Outlook
@@ -50,13 +52,20 @@ class Question:
     names: tuple[str, ...]
     reference: np.ndarray | None = None
     credence: np.ndarray | None = None
+    targets: np.ndarray | None = None
+
+    @property
+    def expected(self) -> Question:
+        """The same of the expected loss."""
+        return replace(self, risk=MEAN, reference=None, credence=None, targets=None)
 
     @cached_property
     def stakes(self) -> Stakes:
         draws = self.outlook.draws
         reference = np.zeros(draws) if self.reference is None else self.reference
         credence = np.full(draws, 1 / draws) if self.credence is None else self.credence
-        return jax.device_put(Stakes(np.asarray(self.weights, float), reference, credence))
+        weights = np.asarray(self.weights, float)
+        return jax.device_put(Stakes(weights, reference, credence, self.targets))
 
     @cached_property
     def few(self) -> Outlook:
@@ -222,8 +231,8 @@ class Problem:
         high = np.minimum(space.high, u + FURTHEST)
         box = np.stack([bound[moved] / unit[moved] for bound in (low, high)], 1)
         box = np.concatenate([[[-DEEPEST if ceiling else 0.0, 0.0]], box])
-        options = {"ftol": 1e-16, "gtol": GRADIENT / UNIT, "maxcor": 20}
-        options["maxiter"] = max(20, 4000 // len(box))
+        options = {"ftol": SLOW, "gtol": GRADIENT / UNIT, "maxcor": 20}
+        options["maxiter"] = max(20, 1000 // len(box))
         v = np.concatenate([[0.0], u[moved] / unit[moved]])
         for risk in self.risk.descents:
             value = np.inf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from bayeslaw.plan.limits import Term, limits
 from bayeslaw.plan.optimum import Optimum, Question, optimise, price, within
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.region import Region, near_optimal
-from bayeslaw.plan.risk import MEAN, Risk, parse_risk
+from bayeslaw.plan.risk import Risk, parse_risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
 from bayeslaw.plan.written import written
 from bayeslaw.whole import whole
@@ -78,7 +78,7 @@ class Plan:
         """What each draw would have chosen."""
         optima = {a: _as_optimum(c) for a, c in self.by_arrangement.items()}
         with double():
-            return hindsight(replace(self.asked, reference=None), optima)
+            return hindsight(self.asked.expected, optima)
 
     @cached_property
     def _best(self) -> np.ndarray:
@@ -210,21 +210,35 @@ def plan(
     """
     fitted = fitted.accept(accept)
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed)
-    assessed, allowed, without = _assessable(fitted, arrangements)
+    return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon)
+
+
+def answered(
+    fitted: Ensemble,
+    asked: Question,
+    arrangements: Sequence[str] | None,
+    prob: float,
+    designs: Mapping[str, Run] | None,
+    on: str,
+    kind: str,
+    epsilon: float = EPSILON,
+) -> Plan:
+    """The plan that answers a question. Arguments as of `plan`."""
+    assessed, allowed, without = assessable(fitted, arrangements)
     if not 0 < prob < 1:
         raise PlanError(f"prob must lie between 0 and 1, got {prob}")
     if not 0 < epsilon < np.inf:
         raise PlanError(f"epsilon must be positive, in nats, got {epsilon}")
     with double():
-        asked = replace(asked, outlook=jax.device_put(asked.outlook))
-        if on == "regret":
-            expected = replace(asked, risk=MEAN)
-            asked = with_regret(asked, {a: optimise(expected, a) for a in assessed})
+        asked = with_reference(asked, assessed, on)
         found = decide(asked, assessed)
         found += scored(own_designs(designs or {}, len(fitted.domains)), asked)
     chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
-    beyond = {name: float(factor.max()) for name, factor in fitted.beyond(chosen.run).items()}
+    wanted = asked.weights > 0  # a model that nobody wants goes nowhere
+    beyond = {
+        name: float(factor[wanted].max()) for name, factor in fitted.beyond(chosen.run).items()
+    }
     return Plan(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
         without, tuple(allowed), beyond, fitted.passed, epsilon, asked, fitted,
@@ -249,8 +263,16 @@ def question(
     if on not in ON:
         raise PlanError(f"on '{on}' is not one of {', '.join(ON)}")
     with double():
-        outlook = Outlook.of(fitted, kind, draws, seed)
+        outlook = jax.device_put(Outlook.of(fitted, kind, draws, seed))
     return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
+
+
+def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Question:
+    """The question, with each draw's best loss taken off where it is on regret. Within
+    `double()`."""
+    if on != "regret":
+        return asked
+    return with_regret(asked, {a: optimise(asked.expected, a) for a in arrangements})
 
 
 def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
@@ -282,7 +304,7 @@ def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarra
     return share / share.sum()
 
 
-def _assessable(
+def assessable(
     fitted: Ensemble, arrangements: Sequence[str] | None
 ) -> tuple[list[str], list[str], tuple[tuple[str, str], ...]]:
     """The arrangements that can be assessed, those of them to choose from, and why not the rest."""

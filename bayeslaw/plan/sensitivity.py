@@ -14,7 +14,6 @@ import numpy as np
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.optimum import Optimum, Question, optimise
-from bayeslaw.plan.risk import MEAN
 from bayeslaw.plan.stakes import totals
 
 POWERS = (0.5, 2.0)  # that a prior is raised to
@@ -58,7 +57,7 @@ def alone(
 ) -> list[Alone]:
     """What every law with draws would have chosen alone, of the arrangements in `optima`. Within
     `double()`."""
-    everyone = replace(asked, risk=MEAN, reference=None, credence=None)
+    everyone = asked.expected
     counts = _counts(asked)
     if len(counts) < 2:
         return []
@@ -92,7 +91,7 @@ def prior_shifts(
     Kallioinen et al. 2024, doi:10.1007/s11222-023-10366-5); the law keeps its weight. In a
     hierarchy the priors are those of the means and of the pooling sds.
     """
-    expected = replace(asked, risk=MEAN, reference=None, credence=None)
+    expected = asked.expected
     base = optimise(expected, optimum.arrangement, start=optimum.point)
     before = _expected(expected, [base])[0]
     found, first, draws = [], 0, asked.outlook.draws

@@ -24,8 +24,9 @@ class Stakes:
     """Σ wₖ Lₖ, less a reference where a risk is on regret; or by how much targets are missed.
 
     weights: (domain,), summing to 1. reference: (draw,), each draw's best loss, or 0. credence:
-    (draw,), how much a draw counts in an expectation; sums to 1. targets: None, or (domain,): then
-    the stake is maxₖ Lₖ - targetₖ (infinite where none is set).
+    (draw,), how much a draw counts in an expectation; sums to 1. targets: None, or (domain + 1,):
+    then the stake is the largest Lₖ - targetₖ, the last of them that of Σ wₖ Lₖ (infinite where
+    none is set).
     """
 
     weights: Any
@@ -35,9 +36,10 @@ class Stakes:
 
     def of(self, losses: Any) -> Any:
         """(draw,) from losses (draw, domain)."""
+        total = losses @ self.weights
         if self.targets is None:
-            return losses @ self.weights - self.reference
-        return jnp.max(losses - self.targets, axis=1)
+            return total - self.reference
+        return jnp.max(jnp.concatenate([losses, total[:, None]], 1) - self.targets, axis=1)
 
     def risk(self, risk: Risk, losses: Any) -> Any:
         """A risk of the stakes."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan
 
 SCHEMA = 1
+WEIGHTED = "weighted"  # what a target of the weighted loss is called
 ONE_MODEL = ("trunk", "generalist", "joint")  # the same N and D for every domain
 
 
@@ -27,6 +28,7 @@ def written(p: Plan) -> dict[str, Any]:
         "budget": {"flops": p.flops, "spent": c.flops / p.flops},
         "risk": str(p.risk),
         "on": p.on,
+        "targets": _targets(p),
         "risk_value": c.risk,
         "kind": p.kind,
         "prob": p.prob,
@@ -91,6 +93,19 @@ def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any
         "specialize_tokens": by_domain(run.specialize_tokens),
         "models": models,
         "served_params": float(run.params[:models].sum()),
+    }
+
+
+def _targets(p: Plan) -> dict[str, Any] | None:
+    """The losses to be reached, and the probability of reaching them all."""
+    targets = p.asked.targets
+    if targets is None:
+        return None
+    names = (*p.domains, WEIGHTED)
+    every = np.concatenate([p.chosen.losses, p.chosen.totals[:, None]], 1)
+    return {
+        "losses": {n: float(t) for n, t in zip(names, targets, strict=True) if np.isfinite(t)},
+        "p_reached": float((every <= targets + 1e-12).all(1).mean()),
     }
 
 
