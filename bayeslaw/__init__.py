@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bayeslaw.laws import LAWS, Law, Param, Run, SumLaw, find_law
     from bayeslaw.plan.frontier import Frontier, frontier
     from bayeslaw.plan.inverse import reach
+    from bayeslaw.plan.own import evaluate_plan
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.runs import Runs, read_runs
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
     "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError",
-    "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "find_law", "fit", "forecast",
-    "frontier", "plan", "point_fit", "reach", "read_posterior", "read_runs",
+    "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan", "find_law",
+    "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior", "read_runs",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -47,6 +48,7 @@ _HOME = {
     "Backtest": "backtest", "backtest": "backtest",
     "Forecast": "forecast", "forecast": "forecast",
     "Plan": "plan.plan", "plan": "plan.plan", "reach": "plan.inverse",
+    "evaluate_plan": "plan.own",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
 }  # fmt: skip
 

@@ -197,7 +197,8 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     )  # fmt: skip
     assert code == DONE
     weights = {"d0": 2.0, "d1": 1.0}
-    named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02}
+    named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
+             "designs": None, "hardware": None}  # fmt: skip
     assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"
 
@@ -328,6 +329,19 @@ def test_a_frontier_has_a_row_a_budget_and_a_plot(say, files, tmp_path):
     assert said.splitlines()[2].startswith("1e16")
 
 
+def test_a_budget_in_hours_is_said_in_hours_and_money_beside_ones_own_designs(say, files, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("design,params,pretrain_tokens\nours,10M,1B\n")
+    how = ("plan", files / "split.nc", "--gpu-hours", "0.001", "--device", "a100", "--mfu", "0.5")
+    code, said, _ = say(*how, "--designs", mine, "--json")
+    answer = json.loads(said)
+    assert code == DONE
+    assert answer["budget"]["flops"] == pytest.approx(0.001 * 3600 * 312e12 * 0.5)
+    assert answer["hardware"]["gpu_hours"] == pytest.approx(0.001)
+    assert answer["baselines"][-1]["name"] == "ours"
+    assert "hours of a100 at 50 % of its bf16 peak" in say(*how)[1]
+
+
 def test_a_target_is_answered_by_its_plan(say, files):
     code, said, _ = say("plan", files / "split.nc", "--target", "d0=1.8", "--prob", "0.8")
     assert code == DONE
@@ -373,6 +387,9 @@ MISTAKES = [
     ("forecast SPLIT_NC --designs x.csv", "x.csv"),
     ("plan SPLIT_NC", "--flops"),
     ("plan SPLIT_NC --flops 1e17 --target d0=2", "--target"),
+    ("plan SPLIT_NC --flops 1e17 --days 3", "give a budget"),
+    ("plan SPLIT_NC --days 3 --device abacus", "'abacus' is not one of"),
+    ("plan SPLIT_NC --flops 1e17 --designs none.csv", "not readable"),
     ("plan SPLIT_NC --target d0=2 --risk cvar:0.1", "leave out --risk"),
     ("plan SPLIT_NC --target zz=2", "zz"),
     ("plan SPLIT_NC --target d0=0.5", "floor of d0"),

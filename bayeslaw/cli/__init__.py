@@ -372,6 +372,19 @@ def plan(
     prob: Annotated[
         float, typer.Option(help="Of the intervals; with --target, of reaching it.")
     ] = 0.9,
+    gpu_hours: Annotated[float | None, number("The budget in hours of --device.")] = None,
+    money: Annotated[float | None, number("The budget in money, at --device's price.")] = None,
+    days: Annotated[float | None, number("The budget in days on --count devices.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="h100, a100, ... or one of --devices. Default: h100.")
+    ] = None,
+    devices: Annotated[Path | None, typer.Option(metavar="TOML", help="Your own devices.")] = None,
+    precision: Annotated[str, typer.Option(help="That sets the peak.")] = "bf16",
+    mfu: Annotated[float, typer.Option(help="Share of the peak that is reached.")] = 0.4,
+    count: Annotated[int, typer.Option(help="Devices at once.")] = 1,
+    designs: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Your own designs, scored beside it: CSV.")
+    ] = None,
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
@@ -386,30 +399,42 @@ def plan(
     """Choose N, D and every D′ under a budget."""
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
-    if (flops is None) == (not losses):
+    hours = (gpu_hours, money, days)
+    timed = any(amount is not None for amount in hours)
+    if (flops is not None) + timed + bool(losses) != 1:
         raise BayeslawError(
-            "give a budget, --flops NUMBER, or what it is for, --target DOMAIN=LOSS"
+            "give a budget, --flops NUMBER or --gpu-hours, --money, --days; or what it is for, "
+            "--target DOMAIN=LOSS"
         )
     if losses and (risk, on) != ("mean", "loss"):
         raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.devices import Hardware, find_device
     from bayeslaw.plan.inverse import reach
+    from bayeslaw.plan.own import read_own
     from bayeslaw.plan.plan import plan as choose
 
+    hardware = None
+    if timed or device is not None:
+        hardware = Hardware(find_device(device or "h100", devices), precision, mfu, count)
+    if timed:
+        assert hardware is not None
+        flops = hardware.flops(*hours)
     fitted = usable(read_posterior(posterior), accept)
+    mine = read_own(designs, fitted.domains) if designs is not None else None
     with progress("planning"):
         if losses:
             chosen = reach(
                 fitted, losses, prob, shares or None, arrangements or None, stretch,
-                accept=accept, kind=kind, epsilon=epsilon,
+                accept=accept, designs=mine, kind=kind, epsilon=epsilon, hardware=hardware,
             )  # fmt: skip
         else:
             assert flops is not None
             chosen = choose(
                 fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
-                accept=accept, kind=kind, on=on, epsilon=epsilon,
+                accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
             )  # fmt: skip
         said = chosen.to_json()
     if out is not None:

@@ -35,6 +35,13 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs: the least that reaches "
             f"{wanted} with probability {p['targets']['p_reached']:.2f}"
         )
+    if p["hardware"] is not None:
+        h = p["hardware"]
+        money = "" if h["money"] is None else f", {h['money']:,.0f} dollars"
+        lines += folded(
+            f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
+            f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
+        )
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()

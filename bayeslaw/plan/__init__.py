@@ -2,12 +2,15 @@
 
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.candidate import Candidate
+from bayeslaw.plan.devices import Hardware, find_device
 from bayeslaw.plan.frontier import Frontier, frontier
 from bayeslaw.plan.inverse import reach
+from bayeslaw.plan.own import evaluate_plan
 from bayeslaw.plan.plan import Plan, plan
 from bayeslaw.plan.risk import RISKS, Risk, parse_risk
 
 __all__ = [
-    "ARRANGEMENTS", "RISKS", "Candidate", "Frontier", "Plan", "Risk", "frontier", "parse_risk",
+    "ARRANGEMENTS", "RISKS", "Candidate", "Frontier", "Hardware", "Plan", "Risk",
+    "evaluate_plan", "find_device", "frontier", "parse_risk",
     "plan", "reach",
 ]  # fmt: skip

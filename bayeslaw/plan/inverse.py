@@ -13,6 +13,7 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.limits import floors
 from bayeslaw.plan.optimum import Optimum, Question, optimise
 from bayeslaw.plan.plan import EPSILON, Plan, answered, assessable, question
@@ -39,6 +40,7 @@ def reach(
     kind: str = "calibrated",
     epsilon: float = EPSILON,
     seed: int = 0,
+    hardware: Hardware | None = None,
 ) -> Plan:
     """The plan of the least budget at which all targets are reached with probability `prob`.
 
@@ -61,7 +63,9 @@ def reach(
     _, allowed, _ = assessable(fitted, arrangements)
     with double():
         flops = _least(fitted, asked, allowed, targets, prob)
-    return answered(fitted, asked.at(flops), arrangements, prob, designs, "loss", kind, epsilon)
+    return answered(
+        fitted, asked.at(flops), arrangements, prob, designs, "loss", kind, epsilon, hardware
+    )
 
 
 def _least(

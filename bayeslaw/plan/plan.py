@@ -21,6 +21,7 @@ from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
 from bayeslaw.plan.candidate import Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
+from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
 from bayeslaw.plan.information import Information, information
 from bayeslaw.plan.limits import Term, limits
@@ -66,6 +67,7 @@ class Plan:
     epsilon: float
     asked: Question = field(repr=False)
     fitted: Ensemble = field(repr=False)
+    hardware: Hardware | None = None
 
     @cached_property
     def by_arrangement(self) -> dict[str, Candidate]:
@@ -193,6 +195,7 @@ def plan(
     on: str = "loss",
     epsilon: float = EPSILON,
     seed: int = 0,
+    hardware: Hardware | None = None,
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
@@ -204,13 +207,14 @@ def plan(
     (default: every assessable one); the others stand beside the plan all the same. stretch: how far
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
-    good as the plan.
+    good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
+    `hardware.flops(gpu_hours=…)` is a budget.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed)
-    return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon)
+    return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
 
 
 def answered(
@@ -222,6 +226,7 @@ def answered(
     on: str,
     kind: str,
     epsilon: float = EPSILON,
+    hardware: Hardware | None = None,
 ) -> Plan:
     """The plan that answers a question. Arguments as of `plan`."""
     assessed, allowed, without = assessable(fitted, arrangements)
@@ -242,6 +247,7 @@ def answered(
     return Plan(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
         without, tuple(allowed), beyond, fitted.passed, epsilon, asked, fitted,
+        hardware,
     )  # fmt: skip
 
 
