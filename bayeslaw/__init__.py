@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import evaluate_plan
     from bayeslaw.plan.plan import Plan, plan
+    from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.runs import Runs, read_runs
 
     __version__: str
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
     "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError",
-    "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan", "find_law",
-    "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior", "read_runs",
+    "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan",
+    "find_law", "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior",
+    "read_runs", "suggest",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -48,7 +50,7 @@ _HOME = {
     "Backtest": "backtest", "backtest": "backtest",
     "Forecast": "forecast", "forecast": "forecast",
     "Plan": "plan.plan", "plan": "plan.plan", "reach": "plan.inverse",
-    "evaluate_plan": "plan.own",
+    "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
 }  # fmt: skip
 

@@ -342,6 +342,20 @@ def test_a_budget_in_hours_is_said_in_hours_and_money_beside_ones_own_designs(sa
     assert "hours of a100 at 50 % of its bf16 peak" in say(*how)[1]
 
 
+def test_runs_are_suggested_with_the_promised_keys(say, files, tmp_path):
+    pool = tmp_path / "pool.csv"
+    pool.write_text("params,pretrain_tokens,specialize_tokens,branch\n4M,1B,,\n4M,1B,10M,d0\n")
+    how = ("suggest", files / "split.nc", "--plan-flops", "1e19", "--spend", "1e17", "--runs", 2)
+    for more in ((), ("--pool", pool)):
+        code, said, _ = say(*how, *more, "--json")
+        answer = json.loads(said)
+        assert (code, answer["schema"]) == (DONE, 1)
+        for said in answer["runs"]:
+            assert set(said) == {"params", "pretrain_tokens", "specialize_tokens", "branch",
+                                "flops", "evsi", "evsi_per_flop"}  # fmt: skip
+    assert all(len(line) <= 80 for line in say(*how)[1].splitlines())
+
+
 def test_a_target_is_answered_by_its_plan(say, files):
     code, said, _ = say("plan", files / "split.nc", "--target", "d0=1.8", "--prob", "0.8")
     assert code == DONE
@@ -394,6 +408,9 @@ MISTAKES = [
     ("plan SPLIT_NC --target zz=2", "zz"),
     ("plan SPLIT_NC --target d0=0.5", "floor of d0"),
     ("frontier SPLIT_NC --flops 1e17", "LOW:HIGH"),
+    ("suggest SPLIT_NC --plan-flops 1e19", "--spend"),
+    ("suggest SPLIT_NC --plan-flops 1e19 --spend 1", "no run costs at most 1"),
+    ("suggest SPLIT_NC --plan-flops 1e19 --spend 1e17 --pool none.csv", "not readable"),
     ("frontier SPLIT_NC --flops 1e18:1e17", "LOW:HIGH"),
     ("plan SPLIT_NC --flops lots", "lots"),
     ("plan SPLIT_NC --flops -1", "-1"),
@@ -577,7 +594,8 @@ def program(*arguments: object, code: str = "") -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["fit"], ["check"], ["forecast"], ["plan"], ["frontier"], ["sweep"]]
+    "command",
+    [[], ["fit"], ["check"], ["forecast"], ["plan"], ["frontier"], ["suggest"], ["sweep"]],
 )
 def test_help_loads_nothing_heavy(command):
     code = (

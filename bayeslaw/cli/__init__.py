@@ -1,4 +1,5 @@
-"""The command line: laws, fit, check, compare, backtest, forecast, plan, frontier, sweep.
+"""The command line: laws, fit, check, compare, backtest, forecast, plan, frontier,
+suggest, sweep.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -490,6 +491,44 @@ def frontier(
         warn(words.failures(fitted))
         say(planned.frontier(said))
         say([f"\nwrote {plot}"] if plot is not None else [])
+
+
+@app.command()
+def suggest(
+    posterior: Posterior,
+    plan_flops: Annotated[float, number("The budget of the plan that is to improve.")],
+    spend: Annotated[float, number("What the next runs may cost together, FLOPs.")],
+    runs: Annotated[int, typer.Option(min=1, help="How many at most.")] = 4,
+    pool: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Runs to choose from: CSV. Default: a grid."),
+    ] = None,
+    weights: Weights = None,
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    seed: Seed = 0,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """Rank the next runs by what they would improve the plan, per FLOP."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.pool import read_pool
+    from bayeslaw.plan.suggest import suggest as rank
+
+    fitted = usable(read_posterior(posterior), accept)
+    ours = None if pool is None else read_pool(pool, fitted)
+    with progress("ranking"):
+        said = rank(
+            fitted, plan_flops, spend, runs, shares or None, arrangements or None, stretch, ours,
+            accept=accept, kind=kind, seed=seed,
+        ).to_json()  # fmt: skip
+    if json:
+        print_answer(said)
+    else:
+        warn(words.failures(fitted))
+        say(planned.suggest(said))
 
 
 @app.command()

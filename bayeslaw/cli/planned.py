@@ -84,6 +84,33 @@ def frontier(said: dict[str, Any]) -> list[str]:
     return lines
 
 
+def suggest(said: dict[str, Any]) -> list[str]:
+    """A row for every run, best first."""
+    head = f"knowing the truth would be worth {said['evpi']:.4f} nats to the plan"
+    rows = [
+        [
+            str(i + 1),
+            *(format_quantity(r[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            r["branch"],
+            format_quantity(r["flops"]),
+            f"{r['evsi']:.5f}",
+            f"{r['evsi_per_flop'] / said['price_per_flop']:.3g}x" if said["price_per_flop"] else "",
+        ]
+        for i, r in enumerate(said["runs"])
+    ]
+    header = ["", "N", "D", "D′", "branch", "FLOPs", "nats", "against the plan"]
+    lines = [head, "", *table(header, rows)] if rows else [head]
+    if said["enough"]:
+        some = "no further run" if rows else "no run"
+        lines += ["", f"{some} is worth its FLOPs: they buy more in the plan itself"]
+    if rows:
+        lines += ["", *folded(
+            "nats: by how much the plan's expected loss drops, given those chosen before it; "
+            "against the plan: per FLOP, over what a FLOP more of the plan's budget buys"
+        )]  # fmt: skip
+    return lines
+
+
 def _mean(values: Any) -> str:
     """One number, or the mean of a number for each domain."""
     each = list(values.values()) if isinstance(values, dict) else [values]

@@ -7,10 +7,12 @@ from bayeslaw.plan.frontier import Frontier, frontier
 from bayeslaw.plan.inverse import reach
 from bayeslaw.plan.own import evaluate_plan
 from bayeslaw.plan.plan import Plan, plan
+from bayeslaw.plan.pool import NextRun
 from bayeslaw.plan.risk import RISKS, Risk, parse_risk
+from bayeslaw.plan.suggest import Suggestion, suggest
 
 __all__ = [
-    "ARRANGEMENTS", "RISKS", "Candidate", "Frontier", "Hardware", "Plan", "Risk",
-    "evaluate_plan", "find_device", "frontier", "parse_risk",
-    "plan", "reach",
+    "ARRANGEMENTS", "RISKS", "Candidate", "Frontier", "Hardware", "NextRun", "Plan", "Risk",
+    "Suggestion", "evaluate_plan", "find_device", "frontier", "parse_risk", "plan", "reach",
+    "suggest",
 ]  # fmt: skip
