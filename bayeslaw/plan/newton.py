@@ -29,6 +29,7 @@ class Seen(NamedTuple):
     slopes: np.ndarray  # (batch, domain, 3), with N giving what the ratios take from the budget
     blocks: np.ndarray  # (batch, domain, 3, 3)
     cost: np.ndarray  # (batch, domain, 3): the gradient of the log of the cost
+    price: np.ndarray  # (batch,): nats that an e-fold of the budget takes off
 
     def where(self, these: np.ndarray, other: Seen) -> Seen:
         """Of `these` members of the batch, else of `other`."""
@@ -118,7 +119,7 @@ def _equal_cost(
     free: which coordinates move; the others move by `given`.
     """
     own, shared = np.flatnonzero(space.own), np.flatnonzero(space.shared)
-    _, _, slopes, blocks, cost = seen
+    slopes, blocks, cost = seen.slopes, seen.blocks, seen.cost
     if given.any():
         slopes = slopes + (blocks @ given[..., None])[..., 0]
     scale = np.abs(blocks).max((1, 2, 3)) + 1e-300

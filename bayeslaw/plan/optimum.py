@@ -15,12 +15,11 @@ from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import Bounds
 from bayeslaw.plan.newton import Seen, newton, tempered
-from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.outlook import THIN, Outlook
 from bayeslaw.plan.risk import MEAN, Risk
 from bayeslaw.plan.space import Space
 from bayeslaw.plan.stakes import Stakes
 
-THIN = 64  # draws that know the curvature; all of them decide
 NEAR = 1e-5  # nats still to gain from the few draws, when all of them take over
 SETTLED = 1e-10  # nats still to gain, for each domain: next to nothing
 FURTHEST = 12.0  # of the log of a ratio, from the optimum of the mean to that of another risk
@@ -68,13 +67,9 @@ class Question:
         return jax.device_put(Stakes(weights, reference, credence, self.targets))
 
     @cached_property
-    def few(self) -> Outlook:
-        """Draws that stand for all of them where only curvature matters."""
-        return jax.device_put(self.outlook.thinned(THIN))
-
-    @cached_property
     def few_stakes(self) -> Stakes:
-        draws = self.few.draws
+        """Of the few draws that know the curvature."""
+        draws = self.outlook.few.draws
         credence = np.full(draws, 1 / draws)
         if self.credence is not None:
             some = self.credence[self.outlook.thinned_rows(THIN)]
@@ -89,7 +84,7 @@ class Question:
     def at(self, flops: float) -> Question:
         """The same question at another budget."""
         other = replace(self, flops=flops)
-        for name in ("stakes", "few", "few_stakes"):  # what does not depend on the budget
+        for name in ("stakes", "few_stakes"):  # what does not depend on the budget
             if name in self.__dict__:
                 other.__dict__[name] = self.__dict__[name]
         return other
@@ -97,12 +92,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best design of an arrangement. Fields of `run` have shape (domain,)."""
+    """The best design of an arrangement. Fields of `run` have shape (domain,).
+
+    rising: whether more of the budget would carry more risk, where that is known already.
+    """
 
     arrangement: str
     run: Run
     at_bound: tuple[str, ...]
     point: np.ndarray  # the design in its `Space`, (domain, 3)
+    rising: bool | None = None
 
 
 def optimise(
@@ -119,7 +118,7 @@ def optimise(
     `double()`.
     """
     space = asked.space(arrangement, pins)
-    few = Problem(space, asked.few, asked.few_stakes, MEAN)
+    few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN)
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     starts = few.best(space.starts()) if start is None else [space.spent(start)]
     near = (newton(space, few.bends(u[None]), few.bends, NEAR) for u in starts)
@@ -128,11 +127,12 @@ def optimise(
         first = everything.slopes(found.point, found.blocks)
         enough = SETTLED * space.domains
         seen = newton(space, first, lambda u: everything.slopes(u, few.bends(u).blocks), enough)
+        rising = bool(seen.price[0] < -FREE)
     else:
-        seen = everything.descend(found)
+        seen, rising = everything.descend(found), None
     u = seen.point[0]
     at_bound = tuple(space.edges(u, asked.names, EDGE))
-    return Optimum(arrangement, space.design(u), at_bound, u)
+    return Optimum(arrangement, space.design(u), at_bound, u, rising)
 
 
 def price(asked: Question, optimum: Optimum) -> float:
@@ -152,10 +152,11 @@ def within(asked: Question, optimum: Optimum, pins: Mapping[str, float] | None =
     Further out a law is less to be trusted: a risk of the upper tail can rise with the budget. Its
     price says so; then the budget is one more coordinate.
     """
-    if price(asked, optimum) >= -FREE:
+    rising = optimum.rising
+    if not (price(asked, optimum) < -FREE if rising is None else rising):
         return optimum
     space = asked.space(optimum.arrangement, pins)
-    few = Problem(space, asked.few, asked.few_stakes, MEAN).bends(optimum.point[None])
+    few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(optimum.point[None])
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     u = everything.descend(few, ceiling=True).point[0]
     at_bound = tuple(space.edges(u, asked.names, EDGE))
@@ -178,8 +179,8 @@ class Problem:
         """The risk, with the curvature `blocks` of the expected loss of fewer draws."""
         found = compiled.slopes(self.risk)(self.outlook, self._fields(u), self.stakes)
         value, in_logs = (np.asarray(v)[None] for v in found)
-        slopes, cost, _ = priced(self.space, u, in_logs)
-        return Seen(u, value, slopes, blocks, cost)
+        slopes, cost, price = priced(self.space, u, in_logs)
+        return Seen(u, value, slopes, blocks, cost, price)
 
     def _fields(self, u: np.ndarray) -> np.ndarray:
         return np.stack(self.space.design(u[0])[:3])
@@ -253,7 +254,7 @@ def bent(
     slopes, cost, price = priced(space, u, in_logs)
     prices = price[:, None, None, None] * space.shares(u)[1]
     blocks = space.exponents.T @ blocks @ space.exponents + prices
-    return Seen(u, value, slopes, tempered(blocks, prices, space.own), cost)
+    return Seen(u, value, slopes, tempered(blocks, prices, space.own), cost, price)
 
 
 def priced(

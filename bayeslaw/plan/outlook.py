@@ -10,6 +10,7 @@ out: no plan can change it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from bayeslaw.laws import Run
 
 Kind = Literal["mean", "calibrated"]
 KINDS: tuple[Kind, ...] = ("mean", "calibrated")
+THIN = 64  # draws that know the curvature; all of them decide
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,11 @@ class Outlook:
         if fitted.discrepancy is None:
             raise PlanError("this fit knows no discrepancy; plan with kind 'mean', or fit again")
         return cls(curves, Beyond.of(fitted.discrepancy, len(fitted.domains), draws, seed))
+
+    @cached_property
+    def few(self) -> Outlook:
+        """Draws that stand for all of them where only curvature matters; on the device."""
+        return jax.device_put(self.thinned(THIN))
 
     @property
     def draws(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -268,9 +268,15 @@ def question(
     bounds = bounds_of(fitted, stretch)
     if on not in ON:
         raise PlanError(f"on '{on}' is not one of {', '.join(ON)}")
-    with double():
-        outlook = jax.device_put(Outlook.of(fitted, kind, draws, seed))
+    outlook = _outlook(fitted, kind, draws, seed)
     return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
+
+
+@lru_cache(maxsize=4)
+def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
+    """An ensemble's outlook on the device; planned on again and again."""
+    with double():
+        return jax.device_put(Outlook.of(fitted, kind, draws, seed))
 
 
 def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Question:

@@ -36,7 +36,7 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
     """The region within `epsilon` nats of an optimum. Within `double()`."""
     space = asked.space(optimum.arrangement)
     u = optimum.point[None]
-    around = Problem(space, asked.few, asked.few_stakes, MEAN).bends(u)
+    around = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(u)
     own = [not space.shared[0], not (space.shared[0] and space.shared[1]), True]
     wanted = [
         (j, k)
@@ -54,7 +54,7 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
     count = len(gradients)
     wide = Seen(
         np.repeat(u, count, 0), np.zeros(count), slopes,
-        np.repeat(around.blocks, count, 0), np.repeat(cost, count, 0),
+        np.repeat(around.blocks, count, 0), np.repeat(cost, count, 0), np.zeros(count),
     )  # fmt: skip
     step = equal_cost_step(space, wide, np.zeros(count))
     bend = np.einsum("bki,bkij,bkj->b", step, wide.blocks, step)
