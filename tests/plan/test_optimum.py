@@ -31,11 +31,11 @@ def spent(said):
 @pytest.mark.parametrize("flops", [1e18, 1e21, 6e23])
 def test_a_single_stage_plan_is_the_closed_form(flops):
     theta = drawn.draws("chinchilla", 1, 1)
-    said = plan(drawn.of("chinchilla", theta), flops, **FREE).to_json()
+    said = plan(drawn.of("chinchilla", theta), flops, **FREE).chosen.run
     p = SimpleNamespace(**{n: v[0, 0] for n, v in theta.items()})
     best = find_law("chinchilla").closed_form(flops, drawn.AT, p)
-    assert said["params"] == pytest.approx(best.params, rel=1e-4)
-    assert said["pretrain_tokens"] == pytest.approx(best.pretrain_tokens, rel=1e-4)
+    assert said.params[0] == pytest.approx(best.params, rel=1e-4)
+    assert said.pretrain_tokens[0] == pytest.approx(best.pretrain_tokens, rel=1e-4)
 
 
 @pytest.mark.parametrize(("tokens", "share"), [(20, 0.0), (100, 0.20), (500, 0.84), (2500, 0.97)])
@@ -54,11 +54,12 @@ def test_under_transfer_what_is_more_than_a_constant_goes_into_the_branches(toke
     gain = tokens / (count * worth) if tokens > constant else g
     params = (a * 0.6 / (b * 0.2 * (worth / (1 + kappa)) ** -b * gain)) ** (1 / a)
     flops = 6 * params * tokens * 1e9
-    said = plan(drawn.of("transfer", theta, at=at), flops, arrangements=["trunk"], **FREE).to_json()
-    branches = sum(said["specialize_tokens"].values())
-    assert said["params"] == pytest.approx(params, rel=1e-3)
-    assert branches / (branches + said["pretrain_tokens"]) == pytest.approx(share, abs=0.005)
-    assert said["pretrain_tokens"] / 1e9 == pytest.approx(first, rel=1e-3)
+    answer = plan(drawn.of("transfer", theta, at=at), flops, arrangements=["trunk"], **FREE)
+    run = answer.chosen.run
+    branches, trunk = run.specialize_tokens.sum(), run.pretrain_tokens[0]
+    assert run.params[0] == pytest.approx(params, rel=1e-3)
+    assert branches / (branches + trunk) == pytest.approx(share, abs=0.005)
+    assert trunk / 1e9 == pytest.approx(first, rel=1e-3)
     assert constant == pytest.approx(79.6, abs=0.05)
 
 

@@ -131,12 +131,12 @@ def test_ratios_stay_within_the_stretched_sweep(stretch):
 )
 def test_at_bound_names_the_bound(ranges, bound):
     answer = plan(drawn.ensemble("additive", 2, **ranges), 1e20, arrangements=["trunk"], stretch=1)
-    assert bound in answer.to_json()["at_bound"]
+    assert bound in answer.chosen.at_bound
 
 
 def test_at_bound_is_empty_inside():
     wide = drawn.ensemble("additive", 2, split_ratio=(1e-4, 1e4), tokens_per_param=(1e-3, 1e5))
-    assert plan(wide, 1e20, arrangements=["trunk"]).to_json()["at_bound"] == []
+    assert plan(wide, 1e20, arrangements=["trunk"]).chosen.at_bound == ()
 
 
 def test_extrapolation_says_how_far_outside_the_sweep_the_plan_is():
