@@ -20,16 +20,21 @@ if TYPE_CHECKING:
     from bayeslaw.infer.fit import fit, point_fit
     from bayeslaw.infer.posterior import Posterior
     from bayeslaw.laws import LAWS, Law, Param, Run, SumLaw, find_law
+    from bayeslaw.plan.frontier import Frontier, frontier
+    from bayeslaw.plan.inverse import reach
+    from bayeslaw.plan.own import evaluate_plan
     from bayeslaw.plan.plan import Plan, plan
+    from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.runs import Runs, read_runs
 
     __version__: str
 
 __all__ = [
-    "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast", "Law",
-    "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError", "SumLaw", "SweepError",
-    "__version__", "backtest", "calibrate", "find_law", "fit", "forecast", "plan", "point_fit",
-    "read_posterior", "read_runs",
+    "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
+    "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError",
+    "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan",
+    "find_law", "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior",
+    "read_runs", "suggest",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -44,7 +49,9 @@ _HOME = {
     "Calibration": "calibrate", "calibrate": "calibrate",
     "Backtest": "backtest", "backtest": "backtest",
     "Forecast": "forecast", "forecast": "forecast",
-    "Plan": "plan.plan", "plan": "plan.plan",
+    "Plan": "plan.plan", "plan": "plan.plan", "reach": "plan.inverse",
+    "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
+    "Frontier": "plan.frontier", "frontier": "plan.frontier",
 }  # fmt: skip
 
 

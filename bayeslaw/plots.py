@@ -10,7 +10,7 @@ import math
 import re
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +283,39 @@ def _tree(**groups: xr.Dataset) -> xr.DataTree:
 
 def _figure(width: float, height: float) -> dict[str, Any]:
     return {"figsize": (width, height), "layout": "constrained"}
+
+
+def draw_frontier(said: Mapping[str, Any], path: Path) -> Path:
+    """The loss of the best plan at every budget, with its interval, and what else the budget buys.
+
+    said: `Frontier.to_json`.
+    """
+    import matplotlib.pyplot as plt
+
+    points = said["points"]
+    budgets = [p["budget"] for p in points]
+    figure, axes = plt.subplots(**_figure(6.4, 4.2))
+    low, high = zip(*(p["loss"]["interval"] for p in points), strict=True)
+    axes.fill_between(budgets, low, high, alpha=0.25, linewidth=0)
+    percent = f"{100 * said['prob']:g} % ({said['kind']})"
+    mean = [p["loss"]["mean"] for p in points]
+    axes.plot(budgets, mean, marker="o", label=f"plan, {percent}")
+    names = list(dict.fromkeys(b["name"] for p in points for b in p["baselines"]))
+    for name in names:
+        each = [
+            (p["budget"], b["loss"]["mean"])
+            for p in points
+            for b in p["baselines"]
+            if b["name"] == name
+        ]
+        axes.plot(*zip(*each, strict=True), linewidth=1, linestyle="--", label=name)
+    axes.set(xscale="log", xlabel="budget, FLOPs", ylabel="weighted loss, nats/token")
+    axes.legend(frameon=False, fontsize="small")
+    axes.grid(alpha=0.3)
+    with whole(path) as beside:
+        figure.savefig(beside, dpi=DPI, format="png")
+    plt.close(figure)
+    return path
 
 
 def _grid(shown: xr.DataTree) -> dict[str, Any]:

@@ -193,11 +193,13 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     code, said, _ = say(
         "plan", files / "split.nc", "--flops", "0.1T", "--weight", "d0=2", "--weight", "d1=1",
         "--risk", "quantile:0.9", "--arrangement", "trunk", "--stretch", "inf", "--out", out,
-        "--json",
+        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02",
     )  # fmt: skip
     assert code == DONE
     weights = {"d0": 2.0, "d1": 1.0}
-    assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf), {"accept": False})]
+    named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
+             "designs": None, "hardware": None}  # fmt: skip
+    assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"
 
 
@@ -316,6 +318,52 @@ def test_plan_answers_with_the_promised_keys(say, files):
     assert set(alone["params"]) == {"d0", "d1"}
 
 
+def test_a_frontier_has_a_row_a_budget_and_a_plot(say, files, tmp_path):
+    plot = tmp_path / "f.png"
+    how = ("frontier", files / "split.nc", "--flops", "1e16:1e20", "--points", 3, "--kind", "mean")
+    code, said, _ = say(*how, "--plot", plot, "--json")
+    answer = json.loads(said)
+    assert (code, answer["schema"], plot.read_bytes()[:4]) == (DONE, 1, b"\x89PNG")
+    assert [p["budget"] for p in answer["points"]] == pytest.approx([1e16, 1e18, 1e20])
+    said = say(*how)[1]
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert said.splitlines()[2].startswith("1e16")
+
+
+def test_a_budget_in_hours_is_said_in_hours_and_money_beside_ones_own_designs(say, files, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("design,params,pretrain_tokens\nours,10M,1B\n")
+    how = ("plan", files / "split.nc", "--gpu-hours", "0.001", "--device", "a100", "--mfu", "0.5")
+    code, said, _ = say(*how, "--designs", mine, "--json")
+    answer = json.loads(said)
+    assert code == DONE
+    assert answer["budget"]["flops"] == pytest.approx(0.001 * 3600 * 312e12 * 0.5)
+    assert answer["hardware"]["gpu_hours"] == pytest.approx(0.001)
+    assert answer["baselines"][-1]["name"] == "ours"
+    assert "hours of a100 at 50 % of its bf16 peak" in say(*how)[1]
+
+
+def test_runs_are_suggested_with_the_promised_keys(say, files, tmp_path):
+    pool = tmp_path / "pool.csv"
+    pool.write_text("params,pretrain_tokens,specialize_tokens,branch\n4M,1B,,\n4M,1B,10M,d0\n")
+    how = ("suggest", files / "split.nc", "--plan-flops", "1e19", "--spend", "1e17", "--runs", 2)
+    for more in ((), ("--pool", pool)):
+        code, said, _ = say(*how, *more, "--json")
+        answer = json.loads(said)
+        assert (code, answer["schema"]) == (DONE, 1)
+        for said in answer["runs"]:
+            assert set(said) == {"params", "pretrain_tokens", "specialize_tokens", "branch",
+                                "flops", "evsi", "evsi_per_flop"}  # fmt: skip
+    assert all(len(line) <= 80 for line in say(*how)[1].splitlines())
+
+
+def test_a_target_is_answered_by_its_plan(say, files):
+    code, said, _ = say("plan", files / "split.nc", "--target", "d0=1.8", "--prob", "0.8")
+    assert code == DONE
+    assert "the least that reaches d0 1.8 with probability" in " ".join(said.split())
+    assert "80% (calibrated)" in said
+
+
 def test_numbers_that_json_lacks_become_null():
     finite = api("bayeslaw.cli.answer", "finite")
     assert finite({"a": [np.nan, (np.inf, 1.0)], 2: "x"}) == {"a": [None, [None, 1.0]], "2": "x"}
@@ -353,6 +401,18 @@ MISTAKES = [
     ("forecast SPLIT_NC --designs DESIGNS --domain d0", "leave out --domain"),
     ("forecast SPLIT_NC --designs x.csv", "x.csv"),
     ("plan SPLIT_NC", "--flops"),
+    ("plan SPLIT_NC --flops 1e17 --target d0=2", "--target"),
+    ("plan SPLIT_NC --flops 1e17 --days 3", "give a budget"),
+    ("plan SPLIT_NC --days 3 --device abacus", "'abacus' is not one of"),
+    ("plan SPLIT_NC --flops 1e17 --designs none.csv", "not readable"),
+    ("plan SPLIT_NC --target d0=2 --risk cvar:0.1", "leave out --risk"),
+    ("plan SPLIT_NC --target zz=2", "zz"),
+    ("plan SPLIT_NC --target d0=0.5", "floor of d0"),
+    ("frontier SPLIT_NC --flops 1e17", "LOW:HIGH"),
+    ("suggest SPLIT_NC --plan-flops 1e19", "--spend"),
+    ("suggest SPLIT_NC --plan-flops 1e19 --spend 1", "no run costs at most 1"),
+    ("suggest SPLIT_NC --plan-flops 1e19 --spend 1e17 --pool none.csv", "not readable"),
+    ("frontier SPLIT_NC --flops 1e18:1e17", "LOW:HIGH"),
     ("plan SPLIT_NC --flops lots", "lots"),
     ("plan SPLIT_NC --flops -1", "-1"),
     ("plan SPLIT_NC --flops 1e17 --weight d0", "NAME=VALUE"),
@@ -534,7 +594,10 @@ def program(*arguments: object, code: str = "") -> subprocess.CompletedProcess[s
     return subprocess.run([sys.executable, *command], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["check"], ["forecast"], ["plan"], ["sweep"]])
+@pytest.mark.parametrize(
+    "command",
+    [[], ["fit"], ["check"], ["forecast"], ["plan"], ["frontier"], ["suggest"], ["sweep"]],
+)
 def test_help_loads_nothing_heavy(command):
     code = (
         "import sys; from bayeslaw.cli import run\n"

@@ -23,7 +23,7 @@ MAY = {
     "backtest": {"infer", "laws", "runs", "errors"},
     "calibrate": {"infer", "laws", "runs", "errors", "whole"},
     "forecast": {"infer", "laws", "errors", "quantity"},
-    "plan": {"infer", "laws", "cost", "errors", "whole"},
+    "plan": {"infer", "laws", "cost", "errors", "quantity", "whole"},
     "plots": {"infer", "whole"},
     "corpus": {"errors"},
     "sweep": {"errors", "quantity"},

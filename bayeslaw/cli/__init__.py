@@ -1,4 +1,5 @@
-"""The command line: laws, fit, check, compare, backtest, forecast, plan, sweep, domains.
+"""The command line: laws, fit, check, compare, backtest, forecast, plan, frontier,
+suggest, sweep, export, domains.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bayeslaw.cli import words
+from bayeslaw.cli import planned, words
 from bayeslaw.cli.answer import fit_answer, print_answer
 from bayeslaw.cli.bar import progress
 from bayeslaw.errors import BayeslawError, FitError
@@ -76,6 +77,8 @@ Method = Literal["nuts", "laplace", "huber"]
 Likelihood = Literal["student", "normal"]
 Kind = Literal["mean", "run", "calibrated"]
 By = Literal["flops", "params"]
+On = Literal["loss", "regret"]
+PlanKind = Literal["mean", "calibrated"]
 Tables = Annotated[
     list[str], typer.Argument(metavar="RUNS...", help="Tables of runs: CSV, parquet, globs.")
 ]
@@ -93,6 +96,21 @@ Unit = Annotated[
 ]
 Posterior = Annotated[Path, typer.Argument(help="What `bayeslaw fit` wrote.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Use a fit that failed its checks.")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weight", metavar="DOMAIN=NUMBER", help="Again for more. Default: equal."),
+]
+RiskName = Annotated[
+    str,
+    typer.Option(
+        help="mean, quantile:0.9, cvar:0.1, entropic:20, mean+sd:1, reach:1.1, FILE.py:NAME."
+    ),
+]
+Arrangements = Annotated[
+    list[str] | None, typer.Option("--arrangement", help="Choose among these only; again for more.")
+]
+STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
+CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
@@ -344,44 +362,174 @@ def forecast(
 @app.command()
 def plan(
     posterior: Posterior,
-    flops: Annotated[float, number("The budget, as 1e22.")],
-    weights: Annotated[
+    flops: Annotated[float | None, number("The budget, as 1e22.")] = None,
+    targets: Annotated[
         list[str] | None,
-        typer.Option("--weight", metavar="DOMAIN=NUMBER", help="Again for more. Default: equal."),
+        typer.Option(
+            "--target",
+            metavar="DOMAIN=LOSS",
+            help="Find the least budget that reaches it; again for more. `weighted`: of all.",
+        ),
     ] = None,
-    risk: Annotated[str, typer.Option(help="mean, quantile:0.9 or cvar:0.1.")] = "mean",
-    arrangements: Annotated[
-        list[str] | None,
-        typer.Option("--arrangement", help="Choose among these only; again for more."),
+    prob: Annotated[
+        float, typer.Option(help="Of the intervals; with --target, of reaching it.")
+    ] = 0.9,
+    gpu_hours: Annotated[float | None, number("The budget in hours of --device.")] = None,
+    money: Annotated[float | None, number("The budget in money, at --device's price.")] = None,
+    days: Annotated[float | None, number("The budget in days on --count devices.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="h100, a100, ... or one of --devices. Default: h100.")
     ] = None,
-    stretch: Annotated[
-        float, number("How far D/N and D′/D may leave the sweep, as a factor; inf for any.")
-    ] = "4",  # type: ignore[assignment]
+    devices: Annotated[Path | None, typer.Option(metavar="TOML", help="Your own devices.")] = None,
+    precision: Annotated[str, typer.Option(help="That sets the peak.")] = "bf16",
+    mfu: Annotated[float, typer.Option(help="Share of the peak that is reached.")] = 0.4,
+    count: Annotated[int, typer.Option(help="Devices at once.")] = 1,
+    designs: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Your own designs, scored beside it: CSV.")
+    ] = None,
+    weights: Weights = None,
+    risk: RiskName = "mean",
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    epsilon: Annotated[float, typer.Option(help="Nats within which designs are as good.")] = 0.01,
     accept: Accept = False,
     out: Annotated[Path | None, typer.Option(help="Where the plan goes, as plan.json.")] = None,
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
+    hours = (gpu_hours, money, days)
+    timed = any(amount is not None for amount in hours)
+    if (flops is not None) + timed + bool(losses) != 1:
+        raise BayeslawError(
+            "give a budget, --flops NUMBER or --gpu-hours, --money, --days; or what it is for, "
+            "--target DOMAIN=LOSS"
+        )
+    if losses and (risk, on) != ("mean", "loss"):
+        raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.devices import Hardware, find_device
+    from bayeslaw.plan.inverse import reach
+    from bayeslaw.plan.own import read_own
     from bayeslaw.plan.plan import plan as choose
 
+    hardware = None
+    if timed or device is not None:
+        hardware = Hardware(find_device(device or "h100", devices), precision, mfu, count)
+    if timed:
+        assert hardware is not None
+        flops = hardware.flops(*hours)
     fitted = usable(read_posterior(posterior), accept)
+    mine = read_own(designs, fitted.domains) if designs is not None else None
     with progress("planning"):
-        chosen = choose(
-            fitted, flops, shares or None, risk, arrangements or None, stretch, accept=accept
-        )
+        if losses:
+            chosen = reach(
+                fitted, losses, prob, shares or None, arrangements or None, stretch,
+                accept=accept, designs=mine, kind=kind, epsilon=epsilon, hardware=hardware,
+            )  # fmt: skip
+        else:
+            assert flops is not None
+            chosen = choose(
+                fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
+                accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
+            )  # fmt: skip
+        said = chosen.to_json()
     if out is not None:
         chosen.write(out)
     if json:
-        print_answer(chosen.to_json())
+        print_answer(said)
     else:
-        said = chosen.to_json()
-        warn([*words.failures(fitted), *words.cautions(said)])
-        say(words.plan(said))
+        warn([*words.failures(fitted), *planned.cautions(said)])
+        say(planned.plan(said))
         say([f"\nwrote {out}"] if out is not None else [])
+
+
+@app.command()
+def frontier(
+    posterior: Posterior,
+    flops: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Budgets, as 1e19:1e23.")],
+    points: Annotated[int, typer.Option(min=2, help="Budgets, evenly spaced in their logs.")] = 9,
+    weights: Weights = None,
+    risk: RiskName = "mean",
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
+    on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as a PNG.")] = None,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """The best plan of every budget in a range."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    ends = tuple(amount(end, "--flops") for end in flops.split(":"))
+    if len(ends) != 2:
+        raise BayeslawError(f"--flops takes LOW:HIGH, as 1e19:1e23, got '{flops}'")
+    if plot is not None:
+        writable(plot)
+        os.environ["MPLBACKEND"] = "agg"
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.frontier import frontier as trace
+
+    fitted = usable(read_posterior(posterior), accept)
+    with progress("planning"):
+        said = trace(
+            fitted, ends, points, shares or None, risk, arrangements or None, stretch, prob,
+            accept=accept, kind=kind, on=on,
+        ).to_json()  # fmt: skip
+    if plot is not None:
+        from bayeslaw.plots import draw_frontier
+
+        draw_frontier(said, plot)
+    if json:
+        print_answer({**said, "plot": plot and str(plot)})
+    else:
+        warn(words.failures(fitted))
+        say(planned.frontier(said))
+        say([f"\nwrote {plot}"] if plot is not None else [])
+
+
+@app.command()
+def suggest(
+    posterior: Posterior,
+    plan_flops: Annotated[float, number("The budget of the plan that is to improve.")],
+    spend: Annotated[float, number("What the next runs may cost together, FLOPs.")],
+    runs: Annotated[int, typer.Option(min=1, help="How many at most.")] = 4,
+    pool: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Runs to choose from: CSV. Default: a grid."),
+    ] = None,
+    weights: Weights = None,
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    seed: Seed = 0,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """Rank the next runs by what they would improve the plan, per FLOP."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.pool import read_pool
+    from bayeslaw.plan.suggest import suggest as rank
+
+    fitted = usable(read_posterior(posterior), accept)
+    ours = None if pool is None else read_pool(pool, fitted)
+    with progress("ranking"):
+        said = rank(
+            fitted, plan_flops, spend, runs, shares or None, arrangements or None, stretch, ours,
+            accept=accept, kind=kind, seed=seed,
+        ).to_json()  # fmt: skip
+    if json:
+        print_answer(said)
+    else:
+        warn(words.failures(fitted))
+        say(planned.suggest(said))
 
 
 @app.command()

@@ -41,16 +41,16 @@ def failures(fitted: Ensemble) -> list[str]:
     ]
     if lines and not fitted.passed:
         lines.append("no law passed: this fit is not to be relied on")
-    return [part for line in lines for part in _folded(line)]
+    return [part for line in lines for part in folded(line)]
 
 
 def laws(entries: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for entry in entries:
-        lines += _folded(f"{entry['law']}: {entry['formula']}")
-        lines += ["  " + part for part in _folded(f"of {', '.join(entry['inputs'])}")]
-        lines += ["  " + part for part in _folded(entry["source"])]
-    return [*lines, "", *_folded("coupled(LAW) joins the size and data terms of any sum; "
+        lines += folded(f"{entry['law']}: {entry['formula']}")
+        lines += ["  " + part for part in folded(f"of {', '.join(entry['inputs'])}")]
+        lines += ["  " + part for part in folded(entry["source"])]
+    return [*lines, "", *folded("coupled(LAW) joins the size and data terms of any sum; "
             "repeated(LAW, of=pretrain_tokens) discounts repeated tokens; FILE.py:CLASS is your "
             "own")]  # fmt: skip
 
@@ -62,7 +62,7 @@ def compare(entries: Sequence[dict[str, Any]]) -> list[str]:
     return [
         *_ranked(entries),
         "",
-        *_folded("score: mean log density of the runs left out, the largest lineages; behind: "
+        *folded("score: mean log density of the runs left out, the largest lineages; behind: "
                  "below the best law's; k-hat above .7: that score is rough; elpd: PSIS, leaving "
                  "out one lineage at a time"),
     ]  # fmt: skip
@@ -109,7 +109,7 @@ def backtest(said: dict[str, Any]) -> list[str]:
         cut: ", ".join(f"{law} {w:.2f}" for law, w in found.items())
         for cut, found in said["laws"].items()
     }
-    lines += ["", *(p for cut, w in weights.items() for p in _folded(f"laws at {cut}: {w}"))]
+    lines += ["", *(p for cut, w in weights.items() for p in folded(f"laws at {cut}: {w}"))]
     return lines
 
 
@@ -124,7 +124,7 @@ def calibrate(said: dict[str, Any]) -> list[str]:
         for p in said["parameters"]
     ]
     return [
-        *_folded(f"{said['law']}: {said['simulations']} simulated sweeps; {said['refused']} fits "
+        *folded(f"{said['law']}: {said['simulations']} simulated sweeps; {said['refused']} fits "
                  "did not pass the gate and are counted all the same"),
         *table(["parameter", "in 50%", "in 90%", "in 95%", "p (uniform)"], rows),
         "",
@@ -135,7 +135,7 @@ def calibrate(said: dict[str, Any]) -> list[str]:
 def fit(
     fitted: Ensemble, summary: Sequence[str], others: dict[str, str], out: Path, seconds: float
 ) -> list[str]:
-    lines = [part for line in summary for part in _folded(line)]
+    lines = [part for line in summary for part in folded(line)]
     lines += ["", *diagnostics(fitted), *_not_sampled(fitted, others), "", KEY]
     for member in fitted.members:
         lines += ["", *estimates(member)]
@@ -151,7 +151,7 @@ def _not_sampled(fitted: Ensemble, others: dict[str, str]) -> list[str]:
     for law, why in others.items():
         reasons.setdefault(why, []).append(law)
     lines += [f"left out: {', '.join(names)} ({why})" for why, names in reasons.items()]
-    return ["", *(part for line in lines for part in _folded(line))] if lines else []
+    return ["", *(part for line in lines for part in folded(line))] if lines else []
 
 
 def minded(found: Sequence[Any]) -> list[str]:
@@ -159,7 +159,7 @@ def minded(found: Sequence[Any]) -> list[str]:
     lines = []
     for c in found:
         of = f" ({c.law})" if c.law else ""
-        lines += _folded(f"{c.code}{of}: {c.message}")
+        lines += folded(f"{c.code}{of}: {c.message}")
     return [*lines, ""] if lines else []
 
 
@@ -199,7 +199,7 @@ def _optima(m: Posterior) -> list[str]:
     if len(found) < 2:
         return []
     each = ", ".join(f"{objective:.6g} ({starts} starts)" for objective, starts in found)
-    return _folded(f"{m.law.name}: {len(found)} optima, of objective {each}")
+    return folded(f"{m.law.name}: {len(found)} optima, of objective {each}")
 
 
 def sensitivity(moved: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[str]:
@@ -213,7 +213,7 @@ def sensitivity(moved: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[
         ]
     if not rows:
         return []
-    head = ["", *_folded("sensitivity to power scaling; above .05 what is scaled matters:")]
+    head = ["", *folded("sensitivity to power scaling; above .05 what is scaled matters:")]
     return [*head, *table(["law", "", "prior", "likelihood"], rows, left=2)]
 
 
@@ -259,7 +259,7 @@ def estimates(m: Posterior) -> list[str]:
     do not fit beside each other go below."""
     published = {GREEK.get(str(n), str(n)): v.to_numpy() for n, v in m.published().items()}
     trunks = "" if m.lineage_sd is None else f"; noise between trunks {_percent(m.lineage_sd)}"
-    head = _folded(f"{m.law.name}: L = {m.law.formula}{trunks}")
+    head = folded(f"{m.law.name}: L = {m.law.formula}{trunks}")
     for brief in (False, True):
         columns = [
             [d, *(_estimate(v[:, k], brief) for v in published.values()), _percent(m.sigma[:, k])]
@@ -324,7 +324,7 @@ def _percent(draws: Any) -> str:
     return f"{100 * float(draws.mean()):.2f} %"
 
 
-def _folded(line: str) -> list[str]:
+def folded(line: str) -> list[str]:
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
@@ -335,7 +335,7 @@ def forecast(answer: dict[str, Any]) -> list[str]:
     if beyond > 1:
         lines.append(f"extrapolates up to {beyond:.3g}x beyond the sweep")
     lines += table(
-        ["domain", "N", "D", "D′", "loss", _heading(rows[0]), "beyond"],
+        ["domain", "N", "D", "D′", "loss", heading(rows[0]), "beyond"],
         [
             [
                 r["domain"],
@@ -344,7 +344,7 @@ def forecast(answer: dict[str, Any]) -> list[str]:
                     for n in ("params", "pretrain_tokens", "specialize_tokens")
                 ),
                 f"{r['mean']:.4f}",
-                _interval(r["interval"]),
+                interval(r["interval"]),
                 f"{r['extrapolation']:.3g}x",
             ]
             for r in rows
@@ -353,66 +353,13 @@ def forecast(answer: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _heading(said: dict[str, Any]) -> str:
+def heading(said: dict[str, Any]) -> str:
     """Over a column of intervals: their probability, and what they are intervals of."""
     return f"{100 * said['prob']:g}% ({said['kind']})"
 
 
-def _interval(ends: Sequence[float]) -> str:
+def interval(ends: Sequence[float]) -> str:
     return f"[{ends[0]:.4f}, {ends[1]:.4f}]"
-
-
-def cautions(p: dict[str, Any]) -> list[str]:
-    """Why a plan may be worth less than its numbers say."""
-    lines = [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
-    beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
-    lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
-    return [part for line in lines for part in _folded(line)]
-
-
-def plan(p: dict[str, Any]) -> list[str]:
-    lines = [f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs, risk {p['risk']}"]
-    rows = [
-        [d, *_sizes(p, d), f"{said['mean']:.4f}", _interval(said["interval"])]
-        for d, said in p["domains"].items()
-    ]
-    if len(rows) > 1:
-        loss = p["loss"]
-        rows.append(["weighted", "", "", "", f"{loss['mean']:.4f}", _interval(loss["interval"])])
-    lines += table(["domain", "N", "D", "D′", "loss", _heading(p)], rows)
-    lines += ["", f"best arrangement with probability {p['p_best']:.2f}; "
-              f"expected regret {p['regret']:.4f} nats"]  # fmt: skip
-    if p["p_split_beats_generalist"] is not None:
-        lines.append(
-            f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
-        )
-    return lines + _baselines(p) + _unassessed(p)
-
-
-def _sizes(p: dict[str, Any], domain: str) -> list[str]:
-    """N, D, D′ of the model for a domain: one number for all, or a number for each."""
-    values = (p[n] for n in ("params", "pretrain_tokens", "specialize_tokens"))
-    return [format_quantity(v[domain] if isinstance(v, dict) else v) for v in values]
-
-
-def _baselines(p: dict[str, Any]) -> list[str]:
-    rows = [
-        [
-            b["name"],
-            f"{b['loss']['mean']:.4f}",
-            _interval(b["loss"]["interval"]),
-            f"{b['regret']:.4f}",
-            f"{b['p_plan_beats']:.2f}",
-        ]
-        for b in p["baselines"]
-    ]
-    heading = ["instead", "loss", _heading(p), "regret", "P(plan better)"]
-    return ["", *table(heading, rows)] if rows else []
-
-
-def _unassessed(p: dict[str, Any]) -> list[str]:
-    lines = [f"not assessable: {n['arrangement']} ({n['reason']})" for n in p["not_assessable"]]
-    return ["", *(part for line in lines for part in _folded(line))] if lines else []
 
 
 def sweep(done: Any) -> list[str]:

@@ -3,48 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bayeslaw.cost import Budget
 from bayeslaw.errors import PlanError
-from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
-from bayeslaw.plan.optimum import Optimum, Question, optimise, total
+from bayeslaw.plan.candidate import Candidate, own_designs, scored
+from bayeslaw.plan.certificate import Certificate, certify
+from bayeslaw.plan.devices import Hardware
+from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
+from bayeslaw.plan.information import Information, information
+from bayeslaw.plan.limits import Term, limits
+from bayeslaw.plan.optimum import Optimum, Question, optimise, price, within
+from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import Risk, parse_risk
+from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
+from bayeslaw.plan.written import written
 from bayeslaw.whole import whole
 
-SCHEMA = 1
 SPLITS = (0.1, 0.5)  # shares of compute in branches that people use as rules of thumb
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One design with the draws of its loss on every domain."""
-
-    name: str
-    arrangement: str
-    run: Run  # fields of shape (domain,)
-    losses: np.ndarray  # (draw, domain)
-    totals: np.ndarray  # (draw,): the weighted loss
-    risk: float
-    at_bound: tuple[str, ...] = ()
-
-    @property
-    def flops(self) -> float:
-        """What training it costs."""
-        return float(ARRANGEMENTS[self.arrangement].flops(self.run))
+EPSILON = 0.01  # nats within which a design is as good as the plan
+On = Literal["loss", "regret"]
+ON: tuple[On, ...] = ("loss", "regret")
 
 
 @dataclass(frozen=True)
@@ -52,8 +44,11 @@ class Plan:
     """The answer. `to_json` is its file; every field is described there by its name.
 
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
-    thumb, and the caller's designs, at the same budget. passed: whether any law passed the gate;
-    else this is the plan of a fit that failed it.
+    thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
+    whether any law passed the gate; else this is the plan of a fit that failed it.
+
+    What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
+    asked for, and by `to_json`.
     """
 
     chosen: Candidate
@@ -62,67 +57,115 @@ class Plan:
     weights: np.ndarray
     flops: float
     risk: Risk
+    on: str
     kind: str
     prob: float
     not_assessable: tuple[tuple[str, str], ...]
+    allowed: tuple[str, ...]
     extrapolation: Mapping[str, float]
     passed: bool
+    epsilon: float
+    asked: Question = field(repr=False)
+    fitted: Ensemble = field(repr=False)
+    hardware: Hardware | None = None
 
+    @cached_property
+    def by_arrangement(self) -> dict[str, Candidate]:
+        """Every assessable arrangement at its own optimum."""
+        every = (self.chosen, *self.others)
+        return {c.arrangement: c for c in every if c.name == c.arrangement}
+
+    @cached_property
+    def hindsight(self) -> Hindsight:
+        """What each draw would have chosen."""
+        optima = {a: _as_optimum(c) for a, c in self.by_arrangement.items()}
+        with double():
+            return hindsight(self.asked.expected, optima)
+
+    @cached_property
     def _best(self) -> np.ndarray:
-        """Every draw's least loss among the candidates."""
-        return np.min([c.totals for c in (self.chosen, *self.others)], axis=0)
+        """Every draw's least loss within the budget, at the draws of `hindsight`."""
+        every = [c for c in (self.chosen, *self.others) if c.flops <= self.flops * (1 + 1e-9)]
+        rows = self.hindsight.rows
+        return np.min([self.hindsight.best, *(c.totals[rows] for c in every)], axis=0)
 
     def regret(self, candidate: Candidate) -> float:
-        """Expected loss above each draw's best candidate, nats."""
-        return float((candidate.totals - self._best()).mean())
+        """Expected loss above the best that each draw allows within the budget, nats. A design that
+        costs more than the budget may have less than none."""
+        first = float((self.chosen.totals[self.hindsight.rows] - self._best).mean())
+        return first + float(candidate.totals.mean() - self.chosen.totals.mean())
+
+    def p_best_of(self, arrangement: str) -> float:
+        """Probability that no other arrangement (at its own optimum) has a lower loss."""
+        least = np.min([c.totals for c in self.by_arrangement.values()], axis=0)
+        return float((self.by_arrangement[arrangement].totals <= least).mean())
 
     @property
     def p_best(self) -> float:
-        """Probability that no other arrangement (at its own optimum) has a lower loss."""
-        rivals = [c.totals for c in self.others if c.name == c.arrangement]
-        return float((self.chosen.totals <= np.min([self.chosen.totals, *rivals], axis=0)).mean())
+        """That of the plan's."""
+        return self.p_best_of(self.chosen.name)
 
     @property
     def p_split_beats_generalist(self) -> float | None:
         """Probability that the best split has a lower loss than the best generalist."""
-        named = {c.arrangement: c for c in (*reversed(self.others), self.chosen)
-                 if c.name == c.arrangement}  # fmt: skip
+        named = self.by_arrangement
         if "trunk" not in named or "generalist" not in named:
             return None
         return float((named["trunk"].totals < named["generalist"].totals).mean())
 
+    @cached_property
+    def region(self) -> Region:
+        """Designs within `epsilon` of the plan's risk."""
+        with double():
+            return near_optimal(self._spent, _as_optimum(self.chosen), self.epsilon)
+
+    @cached_property
+    def information(self) -> Information:
+        """What knowing the truth would be worth."""
+        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.allowed}
+        with double():
+            return information(self.asked, optima, self.hindsight.among(self.allowed))
+
+    @cached_property
+    def shadow_price(self) -> float:
+        """Nats that an e-fold more of the budget takes off the risk."""
+        if self.chosen.flops < self.flops * (1 - 1e-6):
+            return 0.0
+        with double():
+            return max(0.0, price(self._spent, _as_optimum(self.chosen)))
+
+    @cached_property
+    def limits(self) -> tuple[Term, ...]:
+        """The laws' terms at the plan, largest first."""
+        with double():
+            return limits(self.asked.outlook.curves, self.chosen.run, self.weights)
+
+    @cached_property
+    def alone(self) -> list[Alone]:
+        """What every law alone would have chosen."""
+        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.allowed}
+        with double():
+            return alone(self.fitted, self.asked, optima, self.chosen.name)
+
+    @cached_property
+    def prior_shifts(self) -> list[PriorShift]:
+        """How the plan moves when a prior counts less or more."""
+        with double():
+            return prior_shifts(self.fitted, self.asked, _as_optimum(self.chosen))
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Why the optimum is to be believed."""
+        with double():
+            return certify(self._spent, _as_optimum(self.chosen))
+
+    @property
+    def _spent(self) -> Question:
+        """What was asked, at the budget that the plan spends."""
+        return self.asked.at(self.chosen.flops)
+
     def to_json(self) -> dict[str, Any]:
-        c = self.chosen
-        return {
-            "schema": SCHEMA,
-            "passed": self.passed,
-            **self._sizes(c),
-            "flops": c.flops,
-            "risk": str(self.risk),
-            "kind": self.kind,
-            "prob": self.prob,
-            "loss": self._said(c.totals),
-            "domains": {d: self._said(c.losses[:, k]) for k, d in enumerate(self.domains)},
-            "weights": {d: float(w) for d, w in zip(self.domains, self.weights, strict=True)},
-            "p_best": self.p_best,
-            "p_split_beats_generalist": self.p_split_beats_generalist,
-            "regret": self.regret(c),
-            "at_bound": list(c.at_bound),
-            "extrapolation": dict(self.extrapolation),
-            "not_assessable": [{"arrangement": a, "reason": r} for a, r in self.not_assessable],
-            "baselines": [
-                {
-                    "name": o.name,
-                    **self._sizes(o),
-                    "flops": o.flops,
-                    "loss": self._said(o.totals),
-                    "risk_value": o.risk,
-                    "regret": self.regret(o),
-                    "p_plan_beats": float((c.totals < o.totals).mean()),
-                }
-                for o in self.others
-            ],
-        }
+        return written(self)
 
     def write(self, path: str | Path) -> Path:
         """Write plan.json, atomically."""
@@ -131,119 +174,128 @@ class Plan:
             beside.write_text(json.dumps(self.to_json(), indent=1) + "\n")
         return path
 
-    def _said(self, draws: np.ndarray) -> dict[str, Any]:
-        tail = (1 - self.prob) / 2
-        lo, hi = np.quantile(draws, [tail, 1 - tail])
-        return {"mean": float(draws.mean()), "interval": [float(lo), float(hi)]}
 
-    def _sizes(self, c: Candidate) -> dict[str, Any]:
-        def by_domain(values: np.ndarray) -> dict[str, float]:
-            return {d: float(v) for d, v in zip(self.domains, values, strict=True)}
-
-        one = c.arrangement in ("trunk", "generalist")
-        return {
-            "arrangement": c.arrangement,
-            "params": float(c.run.params[0]) if one else by_domain(c.run.params),
-            "pretrain_tokens": float(c.run.pretrain_tokens[0]) if one
-            else by_domain(c.run.pretrain_tokens),
-            "specialize_tokens": by_domain(c.run.specialize_tokens),
-        }  # fmt: skip
+def _as_optimum(c: Candidate) -> Optimum:
+    assert c.point is not None
+    return Optimum(c.arrangement, c.run, c.at_bound, c.point)
 
 
 def plan(
     fitted: Ensemble,
     flops: float | str,
     weights: Mapping[str, float] | None = None,
-    risk: str | Risk = "mean",
+    risk: str | Risk | Callable[[Any], Any] = "mean",
     arrangements: Sequence[str] | None = None,
     stretch: float = 4.0,
     prob: float = 0.9,
     draws: int = 1000,
     accept: bool = False,
     designs: Mapping[str, Run] | None = None,
+    kind: str = "calibrated",
+    on: str = "loss",
+    epsilon: float = EPSILON,
+    seed: int = 0,
+    hardware: Hardware | None = None,
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
-    flops: a ceiling on training compute, spent in full. weights: domain -> weight; a domain that is
-    not named has 1, so that {"code": 2} counts code twice; they are scaled to sum to 1. risk:
-    `mean`, `quantile:q`, `cvar:a`, on draws of kind `mean`. arrangements: those to choose from
+    flops: a ceiling on training compute; less is spent only where less carries less risk. weights:
+    domain -> weight; a domain that is not named has 1, so that {"code": 2} counts code twice; they
+    are scaled to sum to 1. risk: see `parse_risk`. on: `loss`, or `regret`, the loss above the
+    least that the same draw allows. kind: `calibrated`, the laws' curves with what laws have got
+    wrong that far beyond a sweep; `mean`, the curves alone. arrangements: those to choose from
     (default: every assessable one); the others stand beside the plan all the same. stretch: how far
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
-    the caller's, scored beside the plan.
+    the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
+    good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
+    `hardware.flops(gpu_hours=…)` is a budget.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
-    budget, risk = Budget.of(flops), parse_risk(risk)
-    share = _weights(fitted, weights)
-    bounds = bounds_of(fitted, stretch)
-    assessed, allowed, without = _assessable(fitted, arrangements)
+    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed)
+    return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
+
+
+def answered(
+    fitted: Ensemble,
+    asked: Question,
+    arrangements: Sequence[str] | None,
+    prob: float,
+    designs: Mapping[str, Run] | None,
+    on: str,
+    kind: str,
+    epsilon: float = EPSILON,
+    hardware: Hardware | None = None,
+) -> Plan:
+    """The plan that answers a question. Arguments as of `plan`."""
+    assessed, allowed, without = assessable(fitted, arrangements)
     if not 0 < prob < 1:
         raise PlanError(f"prob must lie between 0 and 1, got {prob}")
+    if not 0 < epsilon < np.inf:
+        raise PlanError(f"epsilon must be positive, in nats, got {epsilon}")
     with double():
-        curves = jax.device_put(fitted.curves(draws))
-        asked = Question(curves, budget.flops, share, risk, bounds, fitted.domains)
+        asked = with_reference(asked, assessed, on)
         found = decide(asked, assessed)
-        found += scored(_own(designs or {}, len(fitted.domains)), asked)
+        found += scored(own_designs(designs or {}, len(fitted.domains)), asked)
     chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
-    beyond = {name: float(factor.max()) for name, factor in fitted.beyond(chosen.run).items()}
+    wanted = asked.weights > 0  # a model that nobody wants goes nowhere
+    beyond = {
+        name: float(factor[wanted].max()) for name, factor in fitted.beyond(chosen.run).items()
+    }
     return Plan(
-        chosen, others, fitted.domains, share, budget.flops, risk, "mean", prob, without, beyond,
-        fitted.passed,
+        chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
+        without, tuple(allowed), beyond, fitted.passed, epsilon, asked, fitted,
+        hardware,
     )  # fmt: skip
 
 
-def _own(designs: Mapping[str, Run], domains: int) -> dict[str, Optimum]:
-    """The caller's designs, of the arrangement that would train them."""
-    found = {}
-    for name, run in designs.items():
-        full = Run(*(np.broadcast_to(np.asarray(f, float), (domains,)) for f in run[:3]))
-        if np.ptp(full.params) or np.ptp(full.pretrain_tokens):
-            kind = "independent"
-        else:
-            kind = "trunk" if full.specialize_tokens.any() else "generalist"
-        found[name] = Optimum(kind, full, (), np.empty(0))
-    return found
+def question(
+    fitted: Ensemble,
+    flops: float | str,
+    weights: Mapping[str, float] | None = None,
+    risk: str | Risk | Callable[[Any], Any] = "mean",
+    stretch: float = 4.0,
+    draws: int = 1000,
+    kind: str = "calibrated",
+    on: str = "loss",
+    seed: int = 0,
+) -> Question:
+    """The arguments of `plan`, checked. Raises `PlanError`."""
+    budget, found = Budget.of(flops), parse_risk(risk)
+    share = _weights(fitted, weights)
+    bounds = bounds_of(fitted, stretch)
+    if on not in ON:
+        raise PlanError(f"on '{on}' is not one of {', '.join(ON)}")
+    outlook = _outlook(fitted, kind, draws, seed)
+    return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
+
+
+@lru_cache(maxsize=4)
+def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
+    """An ensemble's outlook on the device; planned on again and again."""
+    with double():
+        return jax.device_put(Outlook.of(fitted, kind, draws, seed))
+
+
+def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Question:
+    """The question, with each draw's best loss taken off where it is on regret. Within
+    `double()`."""
+    if on != "regret":
+        return asked
+    return with_regret(asked, {a: optimise(asked.expected, a) for a in arrangements})
 
 
 def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
     """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
-    optima = {a: optimise(asked, a) for a in arrangements}
+    optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
     if "trunk" in optima:
         for share in SPLITS:
             pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
             best = optimise(asked, "trunk", pins, optima["trunk"].point)
-            optima[f"split at {share:.0%}"] = best
+            optima[f"split at {share:.0%}"] = within(asked, best, pins)
     return scored(optima, asked)
-
-
-def scored(optima: Mapping[str, Optimum], asked: Question) -> list[Candidate]:
-    """Designs by name, with the draws of their losses. Within `double()`."""
-    if not optima:
-        return []
-    fields = np.stack([np.stack(o.run[:3]) for o in optima.values()])
-    answers = _scores(asked.risk)(asked.curves, fields, asked.weights)
-    losses, totals, risks = (np.asarray(a) for a in answers)
-    return [
-        Candidate(name, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound)
-        for i, (name, o) in enumerate(optima.items())
-    ]
-
-
-@lru_cache(maxsize=32)
-def _scores(risk: Risk) -> Any:
-    """Compiled: draws of the losses (design, draw, domain), of their sum, and the risks."""
-
-    def score(curves: Curves, fields: Any, weights: Any) -> Any:
-        log_loss = curves.log_loss(Run(*fields))
-        totals = total(log_loss, weights)
-        return jnp.exp(log_loss), totals, risk(totals)
-
-    def scores(curves: Curves, fields: Any, weights: Any) -> Any:
-        return jax.lax.map(lambda one: score(curves, one, weights), fields)
-
-    return jax.jit(scores)
 
 
 def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:
@@ -264,7 +316,7 @@ def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarra
     return share / share.sum()
 
 
-def _assessable(
+def assessable(
     fitted: Ensemble, arrangements: Sequence[str] | None
 ) -> tuple[list[str], list[str], tuple[tuple[str, str], ...]]:
     """The arrangements that can be assessed, those of them to choose from, and why not the rest."""

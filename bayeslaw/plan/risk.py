@@ -1,15 +1,24 @@
-"""Risks: what to minimise over draws of the loss. A risk is a function of an array of draws."""
+"""Risks: what to minimise over draws of the loss, or of the regret. A risk is a function of an
+array of draws."""
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bayeslaw.errors import PlanError
+
+BANDWIDTH = 0.1  # of the draws' sd: how wide a step is made, to have a slope to go down
 
 
 def mean(draws: Any, _: float) -> Any:
@@ -20,6 +29,14 @@ def mean(draws: Any, _: float) -> Any:
 def quantile(draws: Any, q: float) -> Any:
     """The loss that is exceeded with probability 1 - q (order statistics, linearly joined)."""
     return jnp.quantile(draws, q)
+
+
+def _quantile_smooth(draws: Any, level: float) -> Any:
+    """Order statistics about the quantile, averaged: its many small kinks are not."""
+    count = draws.shape[0]
+    width = max(min(level, 1 - level) / 3, 1 / count)
+    weight = np.exp(-0.5 * (((np.arange(count) + 0.5) / count - level) / width) ** 2)
+    return jnp.sort(draws) @ (weight / weight.sum())
 
 
 def cvar(draws: Any, share: float) -> Any:
@@ -33,48 +50,154 @@ def cvar(draws: Any, share: float) -> Any:
     return worst @ weight / (share * count)
 
 
-# name -> (function, whether it takes a level)
-RISKS: dict[str, tuple[Callable[[Any, float], Any], bool]] = {
-    "mean": (mean, False),
-    "quantile": (quantile, True),
-    "cvar": (cvar, True),
+def entropic(draws: Any, aversion: float) -> Any:
+    """log E exp(θ L) / θ, θ in 1/nats: the mean for θ → 0, the worst draw for θ → ∞."""
+    return (jax.scipy.special.logsumexp(aversion * draws) - math.log(draws.shape[0])) / aversion
+
+
+def mean_sd(draws: Any, times: float) -> Any:
+    """Mean + λ standard deviations."""
+    # The gradient of a standard deviation of 0 is not a number: equal draws have none.
+    variance = jnp.var(draws)
+    spread = variance > 0
+    return jnp.mean(draws) + times * jnp.where(
+        spread, jnp.sqrt(jnp.where(spread, variance, 1.0)), 0.0
+    )
+
+
+def reach(draws: Any, target: float) -> Any:
+    """The probability of not reaching a target: P(L > target)."""
+    return jnp.mean(draws > target)
+
+
+def _reach_smooth(draws: Any, level: float) -> Any:
+    """-log of the probability of reaching it, each draw blurred; falls also where that is 0."""
+    width = jax.lax.stop_gradient(jnp.maximum(BANDWIDTH * jnp.std(draws), 1e-6))
+    return -jax.scipy.special.logsumexp(jax.scipy.stats.norm.logcdf((level - draws) / width))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of `RISKS`. low, high: of the level (exclusive), None where it takes none. smooth: what
+    to go down first. steps: the risk itself has no slope to go down."""
+
+    function: Callable[[Any, float], Any]
+    low: float | None = None
+    high: float = math.inf
+    smooth: Callable[..., Any] | None = None
+    steps: bool = False
+    example: str = ""
+
+
+RISKS: dict[str, Kind] = {
+    "mean": Kind(mean),
+    "quantile": Kind(quantile, 0.0, 1.0, _quantile_smooth, example="0.9"),
+    "cvar": Kind(cvar, 0.0, 1.0, example="0.1"),
+    "entropic": Kind(entropic, 0.0, example="20"),
+    "mean+sd": Kind(mean_sd, 0.0, example="1"),
+    "reach": Kind(reach, 0.0, smooth=_reach_smooth, steps=True, example="1.10"),
 }
 
 
 @dataclass(frozen=True)
 class Risk:
-    """A named risk at a level. Hashable, so that a compiled objective can be found again."""
+    """A named risk at a level, or a function of the draws. Hashable, so that a compiled objective
+    can be found again."""
 
     name: str
     level: float = 0.0
+    function: Callable[[Any], Any] | None = None
 
     def __call__(self, draws: Any) -> Any:
-        return RISKS[self.name][0](draws, self.level)
+        if self.function is not None:
+            return self.function(draws)
+        return RISKS[self.name].function(draws, self.level)
+
+    @property
+    def descents(self) -> tuple[Risk, ...]:
+        """What an optimiser goes down, one after the other: a smooth stand-in where there is one,
+        and the risk itself unless that is a step."""
+        if self.function is not None or RISKS[self.name].smooth is None:
+            return (self,)
+        kind = RISKS[self.name]
+        assert kind.smooth is not None
+        smooth = Risk(f"smooth {self}", self.level, partial(kind.smooth, level=self.level))
+        return (smooth,) if kind.steps else (smooth, self)
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.level:g}" if RISKS[self.name][1] else self.name
+        takes = self.function is None and RISKS[self.name].low is not None
+        return f"{self.name}:{self.level:.15g}" if takes else self.name
 
 
-def parse_risk(text: str | Risk) -> Risk:
-    """`mean`, `quantile:0.9` or `cvar:0.1`. Raises `PlanError` on anything else.
+MEAN = Risk("mean")
+
+
+def parse_risk(text: str | Risk | Callable[[Any], Any]) -> Risk:
+    """A risk from how it is written: `mean`, `quantile:0.9`, `cvar:0.1`, `entropic:20`,
+    `mean+sd:1`, `reach:1.10`, the name of an entry point in the group `bayeslaw.risks`, or
+    `FILE.py:FUNCTION`; or from a function of an array of draws, written in jax.
+
+    Raises `PlanError` on anything else.
 
     >>> parse_risk("cvar:0.1")
-    Risk(name='cvar', level=0.1)
+    Risk(name='cvar', level=0.1, function=None)
     """
     if isinstance(text, Risk):
         return text
-    name, _, level = str(text).partition(":")
-    known = ", ".join(f"{n}:LEVEL" if takes else n for n, (_, takes) in RISKS.items())
+    if callable(text):
+        return _checked(text, getattr(text, "__name__", "your own"))
+    text = str(text)
+    name, _, level = text.partition(":")
+    if ".py:" in text:
+        return _checked(_from_file(*text.rsplit(":", 1)), text)
     if name not in RISKS:
-        raise PlanError(f"risk '{text}' is not one of {known}")
-    if not RISKS[name][1]:
+        for entry in entry_points(group="bayeslaw.risks", name=text):
+            return _checked(entry.load(), text)
+        known = ", ".join(n if k.low is None else f"{n}:LEVEL" for n, k in RISKS.items())
+        raise PlanError(f"risk '{text}' is not one of {known}, FILE.py:FUNCTION")
+    kind = RISKS[name]
+    if kind.low is None:
         if level:
             raise PlanError(f"risk '{name}' takes no level, got '{text}'")
         return Risk(name)
     try:
         value = float(level)
     except ValueError:
-        value = float("nan")
-    if not 0 < value < 1:
-        raise PlanError(f"risk '{text}' needs a level between 0 and 1, as {name}:0.9")
+        value = math.nan
+    if not kind.low < value < kind.high:
+        within = "above 0" if kind.high == math.inf else f"between {kind.low:g} and {kind.high:g}"
+        raise PlanError(f"risk '{text}' needs a level {within}, as {name}:{kind.example}")
     return Risk(name, value)
+
+
+@lru_cache(maxsize=32)
+def _from_file(path: str, attribute: str) -> Callable[[Any], Any]:
+    file = Path(path)
+    if not file.is_file():
+        raise PlanError(f"no file of risks '{path}'; give FILE.py:FUNCTION with a path from here")
+    spec = importlib.util.spec_from_file_location(f"bayeslaw_risk_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise PlanError(f"'{path}' does not load: {type(error).__name__}: {error}") from error
+    if not callable(getattr(module, attribute, None)):
+        raise PlanError(f"'{path}' has no function '{attribute}'")
+    return getattr(module, attribute)
+
+
+def _checked(function: Any, name: str) -> Risk:
+    """A risk of the caller's own, tried on three draws: it must give one number and a gradient."""
+    if not callable(function):
+        raise PlanError(f"risk '{name}' is not a function of draws")
+    try:
+        value = jax.eval_shape(jax.grad(lambda d: function(d)), jnp.ones(3))
+    except Exception as error:
+        raise PlanError(
+            f"risk '{name}' is not one number of an array of draws, written in jax: "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+    assert value.shape == (3,)
+    return Risk(name, 0.0, function)

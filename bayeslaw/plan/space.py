@@ -17,7 +17,7 @@ UNBOUNDED = 40.0  # |log ratio| that stands for no bound: further out nothing ca
 
 
 class Space:
-    """Designs as points u of shape (domain, 3): logs of N, of D/N and of D′/D.
+    """Designs as points u of shape (…, domain, 3): logs of N, of D/N and of D′/D.
 
     The logs of N, D and D′ are u Tᵀ for a constant matrix T, and every stage costs the exponential
     of something linear in u. Without a first stage the second coordinate is D′/N. What an
@@ -60,28 +60,30 @@ class Space:
 
     def design(self, u: np.ndarray) -> Run:
         """Fields of shape (domain,)."""
-        pretrain, specialize = np.exp(u @ self.tokens.T).T * self.stages[:, None]
-        return Run(np.exp(u[:, 0]), pretrain, specialize)
+        pretrain, specialize = np.moveaxis(np.exp(u @ self.tokens.T) * self.stages, -1, 0)
+        return Run(np.exp(u[..., 0]), pretrain, specialize)
 
     def costs(self, u: np.ndarray) -> np.ndarray:
-        """FLOPs of each domain's stages, (domain, stage); their sum is the arrangement's cost."""
+        """FLOPs of each domain's stages, (…, domain, stage); they sum to the arrangement's cost."""
         return FLOPS_PER_TOKEN * np.exp(u @ self.slopes.T) * self.times
 
-    def spent(self, u: np.ndarray) -> np.ndarray:
-        """The point within the box, of the same ratios, whose N spends the budget."""
+    def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
+        """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
-        u[:, 0] += np.log(self.flops / self.costs(u).sum()) / 2
+        over = np.log(self.flops / self.costs(u).sum((-2, -1))) + less
+        u[..., 0] += over[..., None] / 2
         return u
 
     def shares(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (domain, 3) of the log of the cost, and its Hessian's blocks (domain, 3, 3).
+        """Gradient (…, domain, 3) of the log of the cost, and its Hessian's blocks
+        (…, domain, 3, 3).
 
         The log of a sum of exponentials; the part of its Hessian that is the gradient's outer
         product is left out, because it vanishes along designs of equal cost.
         """
         costs = self.costs(u)
-        part = costs / costs.sum()
-        return part @ self.slopes, (part[:, None, :] * self.slopes.T) @ self.slopes
+        part = costs / costs.sum((-2, -1), keepdims=True)
+        return part @ self.slopes, (part[..., None, :] * self.slopes.T) @ self.slopes
 
     def starts(self) -> list[np.ndarray]:
         """Designs with the same ratios for every domain, those with the shortest second stage
@@ -96,6 +98,19 @@ class Space:
         ]
         one = np.ones((self.domains, 1))
         return [self.spent(one * [0.0, r, s]) for s, r in product(inside[1], inside[0])]
+
+    def grid(self, points: int) -> list[np.ndarray]:
+        """A coarse grid over the box, the same ratios for every domain; where an axis has no bound,
+        over what people train."""
+        usual = np.log(((1.0, 1e4), (1e-3 / self.domains, 1e2)))
+        axes = [
+            np.linspace(max(lo, few), max(min(hi, many), max(lo, few)), points) if here else [0.0]
+            for lo, hi, (few, many), here in zip(
+                self.low[1:], self.high[1:], usual, self.present[1:], strict=True
+            )
+        ]
+        one = np.ones((self.domains, 1))
+        return [self.spent(one * [0.0, r, s]) for r, s in product(*axes)]
 
     def edges(self, u: np.ndarray, names: tuple[str, ...], near: float) -> list[str]:
         """Which ratios lie at their bounds, in words; what is pinned does not count."""

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from bayeslaw import cost
 from bayeslaw.laws import find_law
 from bayeslaw.plan import parse_risk, plan
+from bayeslaw.plan.written import sizes
 from tests.plan import drawn
 
 RISKS = ["mean", "quantile:0.9", "cvar:0.1"]
-FREE = {"stretch": float("inf")}
+FREE = {"stretch": float("inf"), "kind": "mean"}
 
 
 def spent(said):
@@ -30,11 +31,11 @@ def spent(said):
 @pytest.mark.parametrize("flops", [1e18, 1e21, 6e23])
 def test_a_single_stage_plan_is_the_closed_form(flops):
     theta = drawn.draws("chinchilla", 1, 1)
-    said = plan(drawn.of("chinchilla", theta), flops, **FREE).to_json()
+    said = plan(drawn.of("chinchilla", theta), flops, **FREE).chosen.run
     p = SimpleNamespace(**{n: v[0, 0] for n, v in theta.items()})
     best = find_law("chinchilla").closed_form(flops, drawn.AT, p)
-    assert said["params"] == pytest.approx(best.params, rel=1e-4)
-    assert said["pretrain_tokens"] == pytest.approx(best.pretrain_tokens, rel=1e-4)
+    assert said.params[0] == pytest.approx(best.params, rel=1e-4)
+    assert said.pretrain_tokens[0] == pytest.approx(best.pretrain_tokens, rel=1e-4)
 
 
 @pytest.mark.parametrize(("tokens", "share"), [(20, 0.0), (100, 0.20), (500, 0.84), (2500, 0.97)])
@@ -53,11 +54,12 @@ def test_under_transfer_what_is_more_than_a_constant_goes_into_the_branches(toke
     gain = tokens / (count * worth) if tokens > constant else g
     params = (a * 0.6 / (b * 0.2 * (worth / (1 + kappa)) ** -b * gain)) ** (1 / a)
     flops = 6 * params * tokens * 1e9
-    said = plan(drawn.of("transfer", theta, at=at), flops, arrangements=["trunk"], **FREE).to_json()
-    branches = sum(said["specialize_tokens"].values())
-    assert said["params"] == pytest.approx(params, rel=1e-3)
-    assert branches / (branches + said["pretrain_tokens"]) == pytest.approx(share, abs=0.005)
-    assert said["pretrain_tokens"] / 1e9 == pytest.approx(first, rel=1e-3)
+    answer = plan(drawn.of("transfer", theta, at=at), flops, arrangements=["trunk"], **FREE)
+    run = answer.chosen.run
+    branches, trunk = run.specialize_tokens.sum(), run.pretrain_tokens[0]
+    assert run.params[0] == pytest.approx(params, rel=1e-3)
+    assert branches / (branches + trunk) == pytest.approx(share, abs=0.005)
+    assert trunk / 1e9 == pytest.approx(first, rel=1e-3)
     assert constant == pytest.approx(79.6, abs=0.05)
 
 
@@ -70,8 +72,9 @@ def test_under_transfer_what_is_more_than_a_constant_goes_into_the_branches(toke
 def test_every_plan_spends_its_budget(flops, weights, risk):
     fitted = drawn.ensemble("transfer", 3, 60, pretrain_tokens=(0.0, 1e11))
     named = dict(zip(fitted.domains, weights, strict=True))
-    said = plan(fitted, flops, named, risk).to_json()
-    every = [said, *said["baselines"]]
+    answer = plan(fitted, flops, named, risk, kind="mean")
+    every = [sizes(c.arrangement, c.run, fitted.domains) | {"flops": c.flops}
+             for c in (answer.chosen, *answer.others)]  # fmt: skip
     assert {p["arrangement"] for p in every} == {"trunk", "independent", "generalist", "scratch"}
     for one in every:
         assert one["flops"] == pytest.approx(flops, rel=1e-9)
@@ -87,14 +90,14 @@ def test_the_order_of_domains_does_not_matter(arrangement, risk):
     names = ("x", "y", "z")
     weights = {"x": 1.0, "y": 3.0, "z": 0.5}
     first, second = (
-        plan(drawn.of("additive", t, domains=d), 1e20, weights, risk, [arrangement]).to_json()
+        plan(drawn.of("additive", t, domains=d), 1e20, weights, risk, [arrangement], kind="mean")
         for t, d in ((theta, names), (turned, tuple(names[j] for j in order)))
     )
-    assert second["loss"]["mean"] == pytest.approx(first["loss"]["mean"], rel=1e-6)
+    assert second.chosen.totals.mean() == pytest.approx(first.chosen.totals.mean(), rel=1e-6)
     # A quantile has kinks, and is as good as flat around its least value.
     close = 1e-4 if risk == "mean" else 0.05
-    for key in ("params", "pretrain_tokens", "specialize_tokens"):
-        assert second[key] == pytest.approx(first[key], rel=close)
+    for ours, theirs in zip(second.chosen.run[:3], first.chosen.run[:3], strict=True):
+        assert ours == pytest.approx(theirs[order], rel=close)
 
 
 @pytest.mark.parametrize("arrangement", ["trunk", "independent", "generalist"])
@@ -103,7 +106,7 @@ def test_the_order_of_domains_does_not_matter(arrangement, risk):
 def test_no_point_of_a_grid_is_better_than_the_optimum(arrangement, risk, count):
     theta, flops, weights = drawn.draws("additive", 2, count), 1e20, np.array([0.75, 0.25])
     chosen = plan(
-        drawn.of("additive", theta), flops, {"d0": 3}, risk, [arrangement], draws=count
+        drawn.of("additive", theta), flops, {"d0": 3}, risk, [arrangement], draws=count, kind="mean"
     ).chosen
     low, high = np.log(5.0 / 4), np.log(200.0 * 4)
     ratios, splits = (low, high), (np.log(0.01 / 4), np.log(1.0 * 4))

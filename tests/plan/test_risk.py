@@ -11,7 +11,7 @@ from bayeslaw.infer.precision import double
 from bayeslaw.plan import Risk, parse_risk
 
 DRAWS = np.random.default_rng(0).gamma(2.0, size=101)
-ALL = ["mean", "quantile:0.9", "quantile:0.05", "cvar:0.1", "cvar:0.333"]
+ALL = ["mean", "quantile:0.9", "quantile:0.05", "cvar:0.1", "cvar:0.333", "entropic:3"]
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +64,53 @@ def test_the_gradient_is_finite_and_sums_to_one_also_among_equal_draws(risk):
         assert slope.sum() == pytest.approx(1.0, rel=1e-12)
 
 
+def test_mean_and_spread_are_numpys_and_equal_draws_have_a_gradient():
+    assert float(Risk("mean+sd", 2.0)(DRAWS)) == pytest.approx(DRAWS.mean() + 2 * DRAWS.std())
+    slope = np.asarray(jax.grad(Risk("mean+sd", 2.0))(np.ones(50)))
+    np.testing.assert_allclose(slope, 1 / 50)
+
+
+def test_the_entropic_risk_is_its_closed_form_and_goes_from_the_mean_to_the_worst():
+    # Of a normal, mean + theta var / 2.
+    draws = np.random.default_rng(1).normal(2.0, 0.1, 200_000)
+    assert float(Risk("entropic", 5.0)(draws)) == pytest.approx(2.0 + 5 * 0.01 / 2, abs=1e-3)
+    assert float(Risk("entropic", 1e-8)(DRAWS)) == pytest.approx(DRAWS.mean(), rel=1e-6)
+    assert float(Risk("entropic", 1e4)(DRAWS)) == pytest.approx(DRAWS.max(), abs=1e-3)
+
+
+def test_the_probability_of_a_target_has_a_slope_where_it_is_nought():
+    risk = Risk("reach", 2.0)
+    assert float(risk(DRAWS)) == pytest.approx((DRAWS > 2.0).mean())
+    (smooth,) = risk.descents
+    for draws in (DRAWS, DRAWS + 50):
+        slope = np.asarray(jax.grad(smooth)(draws))
+        assert np.isfinite(slope).all()
+        assert slope.sum() > 0
+
+
+def test_what_stands_in_for_a_quantile_is_near_it_and_the_quantile_comes_last():
+    smooth, last = Risk("quantile", 0.9).descents
+    assert last == Risk("quantile", 0.9)
+    draws = np.random.default_rng(2).normal(size=4000)
+    assert float(smooth(draws)) == pytest.approx(float(last(draws)), abs=0.05)
+    assert [r.descents for r in (Risk("mean"), Risk("cvar", 0.1))] == [
+        (Risk("mean"),), (Risk("cvar", 0.1),)
+    ]  # fmt: skip
+
+
+def test_a_risk_may_be_a_function_of_draws(tmp_path):
+    ours = parse_risk(lambda draws: draws.max())
+    assert float(ours(DRAWS)) == DRAWS.max()
+    file = tmp_path / "risks.py"
+    file.write_text("def half(draws):\n    return draws.mean() / 2\n\nwhole = 3\n")
+    assert float(parse_risk(f"{file}:half")(DRAWS)) == pytest.approx(DRAWS.mean() / 2)
+    assert str(parse_risk(f"{file}:half")) == f"{file}:half"
+    with pytest.raises(PlanError, match="has no function 'whole'"):
+        parse_risk(f"{file}:whole")
+    with pytest.raises(PlanError, match="not one number of an array of draws"):
+        parse_risk(lambda draws: draws)
+
+
 @pytest.mark.parametrize("risk", ALL)
 def test_a_risk_is_read_back_from_how_it_is_written(risk):
     assert str(parse_risk(risk)) == risk
@@ -76,7 +123,11 @@ def test_a_risk_is_read_back_from_how_it_is_written(risk):
         ("entropy", "'entropy' is not one of mean, quantile:LEVEL, cvar:LEVEL"),
         ("", "'' is not one of mean"),
         ("mean:0.5", "'mean' takes no level"),
-        ("cvar", "needs a level between 0 and 1, as cvar:0.9"),
+        ("cvar", "needs a level between 0 and 1, as cvar:0.1"),
+        ("entropic:0", "needs a level above 0, as entropic:20"),
+        ("mean+sd:-1", "needs a level above 0, as mean\\+sd:1"),
+        ("reach:inf", "needs a level above 0, as reach:1.10"),
+        ("none.py:risk", "no file of risks 'none.py'"),
         ("cvar:0", "needs a level between 0 and 1"),
         ("quantile:1", "needs a level between 0 and 1"),
         ("quantile:nan", "needs a level between 0 and 1"),

@@ -1,0 +1,227 @@
+"""What people read about decisions: plans, frontiers, the next runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bayeslaw.cli.words import folded, heading, interval, table
+from bayeslaw.quantity import format_quantity
+
+FACTOR = 1.05  # by which a prior must move a size, to be named
+TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
+
+
+def cautions(p: dict[str, Any]) -> list[str]:
+    """Why a plan may be worth less than its numbers say."""
+    lines = [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
+    beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
+    lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
+    if p["budget"]["spent"] < 0.999:
+        lines.append(
+            f"spends {100 * p['budget']['spent']:.2g} % of the budget: further from the sweep more "
+            "compute carries more risk"
+        )
+    return [part for line in lines for part in folded(line)]
+
+
+def plan(p: dict[str, Any]) -> list[str]:
+    on = " on regret" if p["on"] == "regret" else ""
+    lines = [f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs, risk {p['risk']}{on}"]
+    if p["targets"] is not None:
+        wanted = ", ".join(f"{d} {t:g}" for d, t in p["targets"]["losses"].items())
+        lines = folded(
+            f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs: the least that reaches "
+            f"{wanted} with probability {p['targets']['p_reached']:.2f}"
+        )
+    if p["hardware"] is not None:
+        h = p["hardware"]
+        money = "" if h["money"] is None else f", {h['money']:,.0f} dollars"
+        lines += folded(
+            f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
+            f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
+        )
+    rows = [
+        [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
+        for d, said in p["domains"].items()
+    ]
+    if len(rows) > 1:
+        loss = p["loss"]
+        rows.append(["weighted", "", "", "", f"{loss['mean']:.4f}", interval(loss["interval"])])
+    lines += table(["domain", "N", "D", "D′", "loss", heading(p)], rows)
+    lines += ["", f"best arrangement with probability {p['p_best']:.2f}; "
+              f"expected regret {p['regret']:.4f} nats"]  # fmt: skip
+    if p["p_split_beats_generalist"] is not None:
+        lines.append(
+            f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
+        )
+    return [*lines, *_worth(p), *_how_sure(p), *_baselines(p), *_laws(p), *_unassessed(p)]
+
+
+def frontier(said: dict[str, Any]) -> list[str]:
+    """A row for every budget."""
+    rows = [
+        [
+            format_quantity(p["budget"]),
+            p["arrangement"],
+            *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{p['loss']['mean']:.4f}",
+            interval(p["loss"]["interval"]),
+            f"{p['extrapolation']:.3g}x",
+        ]
+        for p in said["points"]
+    ]
+    on = " on regret" if said["on"] == "regret" else ""
+    lines = [f"risk {said['risk']}{on}"]
+    lines += table(["FLOPs", "", "N", "D", "D′", "loss", heading(said), "beyond"], rows)
+    short = [p for p in said["points"] if p["flops"] < 0.999 * p["budget"]]
+    if short:
+        lines += ["", *folded(
+            f"from {format_quantity(short[0]['budget'])} FLOPs on less is spent, at most "
+            f"{format_quantity(max(p['flops'] for p in short))}: more carries more risk"
+        )]  # fmt: skip
+    return lines
+
+
+def suggest(said: dict[str, Any]) -> list[str]:
+    """A row for every run, best first."""
+    head = f"knowing the truth would be worth {said['evpi']:.4f} nats to the plan"
+    rows = [
+        [
+            str(i + 1),
+            *(format_quantity(r[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            r["branch"],
+            format_quantity(r["flops"]),
+            f"{r['evsi']:.5f}",
+            f"{r['evsi_per_flop'] / said['price_per_flop']:.3g}x" if said["price_per_flop"] else "",
+        ]
+        for i, r in enumerate(said["runs"])
+    ]
+    header = ["", "N", "D", "D′", "branch", "FLOPs", "nats", "against the plan"]
+    lines = [head, "", *table(header, rows)] if rows else [head]
+    if said["enough"]:
+        some = "no further run" if rows else "no run"
+        lines += ["", f"{some} is worth its FLOPs: they buy more in the plan itself"]
+    if rows:
+        lines += ["", *folded(
+            "nats: by how much the plan's expected loss drops, given those chosen before it; "
+            "against the plan: per FLOP, over what a FLOP more of the plan's budget buys"
+        )]  # fmt: skip
+    return lines
+
+
+def _mean(values: Any) -> str:
+    """One number, or the mean of a number for each domain."""
+    each = list(values.values()) if isinstance(values, dict) else [values]
+    return format_quantity(sum(each) / len(each))
+
+
+def _worth(p: dict[str, Any]) -> list[str]:
+    """What more compute and more knowledge would be worth, and what limits the plan."""
+    equal = (
+        f"as much as {p['evpi_flops'] / p['budget']['flops']:.3g}x the budget"
+        if p["evpi_flops"] is not None
+        else "more than any budget would buy"
+    )
+    doubled = math.log(2) * p["shadow_price"]
+    lines = [
+        f"knowing the truth would be worth {p['evpi']:.4f} nats, {equal}",
+        f"twice the budget would take off about {doubled:.4f} nats",
+    ]
+    terms = [t for t in p["limits"] if t["name"] != "floor"]
+    if terms:
+        each = ", ".join(f"{TERMS.get(t['name'], t['name'])} {t['nats']:.3f}" for t in p["limits"])
+        first = terms[0]
+        lines.append(
+            f"limited by {TERMS.get(first['name'], first['name'])}; nats of the loss: {each}"
+        )
+    return [part for line in lines for part in folded(line)]
+
+
+def _how_sure(p: dict[str, Any]) -> list[str]:
+    """The designs that are as good, and what the draws would each have chosen."""
+    region, own = p["region"], p["own_optima"]
+    names = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
+    rows = []
+    for key, symbol in names.items():
+        by_domain = isinstance(p[key], dict)
+        for d in p[key] if by_domain else [None]:
+            size = p[key][d] if by_domain else p[key]
+            near = region[key] if region[key] is None or d is None else region[key][d]
+            each = own[key] if d is None else own[key][d]
+            if not size:
+                continue
+            rows.append([
+                symbol if d is None else f"{symbol} {d}",
+                format_quantity(size),
+                "" if near is None else _range(near),
+                f"{format_quantity(each['median'])}  {_range(each['interval'])}",
+            ])  # fmt: skip
+    header = ["", "plan", f"within {region['epsilon']:g} nats of it", "each draw's own optimum"]
+    arrangements = ", ".join(f"{a} {s:.2f}" for a, s in own["arrangements"].items() if s > 0)
+    return ["", *table(header, rows), *folded(f"arrangements of the draws' own: {arrangements}")]
+
+
+def _range(ends: Sequence[float]) -> str:
+    return f"[{format_quantity(ends[0])}, {format_quantity(ends[1])}]"
+
+
+def _sizes(p: dict[str, Any], domain: str) -> list[str]:
+    """N, D, D′ of the model for a domain: one number for all, or a number for each."""
+    values = (p[n] for n in ("params", "pretrain_tokens", "specialize_tokens"))
+    return [format_quantity(v[domain] if isinstance(v, dict) else v) for v in values]
+
+
+def _baselines(p: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            b["name"],
+            f"{b['loss']['mean']:.4f}",
+            interval(b["loss"]["interval"]),
+            f"{b['regret']:.4f}",
+            f"{b['p_plan_beats']:.2f}",
+        ]
+        for b in p["baselines"]
+    ]
+    head = ["instead", "loss", heading(p), "regret", "P(plan better)"]
+    return ["", *table(head, rows)] if rows else []
+
+
+def _laws(p: dict[str, Any]) -> list[str]:
+    """What each law alone would have said, and the priors that would move the plan."""
+
+    rows = [
+        [
+            a["law"],
+            f"{a['weight']:.2f}",
+            a["arrangement"],
+            *(_mean(a[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{a['loss']:.4f}",
+            f"{a['regret']:.4f}",
+        ]
+        for a in p["laws"]
+    ]
+    header = ["alone would say", "weight", "", "N", "D", "mean D′", "loss", "regret"]
+    lines = ["", *table(header, rows)] if rows else []
+    moved = [s for s in p["priors"] if s["params"] is not None]
+
+    def strength(s: dict[str, Any]) -> float:
+        sizes = (s[n] for n in ("params", "pretrain_tokens", "specialize_tokens"))
+        return max(max(f, 1 / f) for f in sizes if f > 0)
+
+    worst = sorted(moved, key=strength, reverse=True)[:3]
+    for s in worst:
+        if strength(s) > FACTOR:
+            how = "twice" if s["power"] > 1 else "half"
+            lines += folded(
+                f"were the prior of {s['prior']} ({s['law']}) to count {how}: N x "
+                f"{s['params']:.2f}, D x {s['pretrain_tokens']:.2f}, D′ x "
+                f"{s['specialize_tokens']:.2f}"
+            )
+    return lines
+
+
+def _unassessed(p: dict[str, Any]) -> list[str]:
+    lines = [f"not assessable: {n['arrangement']} ({n['reason']})" for n in p["not_assessable"]]
+    return ["", *(part for line in lines for part in folded(line))] if lines else []

@@ -1,0 +1,95 @@
+"""A certificate: why an optimum is to be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayeslaw.laws import Run
+from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.optimum import Optimum, Question, optimise, priced
+from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.risk import MEAN
+
+GRID = 12  # points an axis
+AGREE = 1e-6  # nats
+OTHERS = 3  # starts that are tried where a risk is slow to descend
+
+# Laws that are sums of powers of N, D and D′, once these parameters are 0: convex in the logs.
+CONVEX: dict[str, tuple[str, ...]] = {
+    "chinchilla": (),
+    "additive": ("s_branch",),
+    "interaction": ("s_branch", "b_decay"),
+}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Of one optimum.
+
+    gradient: the largest slope left along designs of equal cost, nats for a unit of the log of a
+        ratio, edges of the box aside; None where the risk has kinks. starts, agree: how many
+        starts were tried, and how many ended within 1e-6 nats of the best. grid_gap: by how much
+        the best of a coarse grid (the same ratios for every domain) is above it, nats; less than 0
+        is a fault. convex: whether every local optimum is global; None where that is not known.
+    """
+
+    gradient: float | None
+    starts: int
+    agree: int
+    grid_gap: float
+    convex: bool | None
+
+
+def certify(asked: Question, optimum: Optimum) -> Certificate:
+    """Look at an optimum again, from other sides. Within `double()`."""
+    space = asked.space(optimum.arrangement)
+    best = _risk(asked, [optimum.run])[0]
+    starts = space.starts()
+    if asked.risk != MEAN:
+        starts = starts[:: max(1, len(starts) // OTHERS)][:OTHERS]
+    ended = [optimise(asked, optimum.arrangement, start=u).run for u in starts]
+    agree = int((_risk(asked, ended) <= best + AGREE).sum())
+    grid = [space.design(u) for u in space.grid(GRID)]
+    gap = float(np.nanmin(_risk(asked, grid)) - best)
+    return Certificate(_gradient(asked, optimum), len(starts), agree, gap, convex(asked))
+
+
+def convex(asked: Question) -> bool | None:
+    """Whether the problem is convex in the logs of N, D and D′, hence every optimum global.
+
+    A geometric program: laws that are sums of powers, on their own curves, under the mean or CVaR.
+    """
+    if asked.risk.name not in ("mean", "cvar") or asked.risk.function is not None:
+        return None
+    powers = all(_sum_of_powers(asked.outlook, i) for i in range(len(asked.outlook.curves.laws)))
+    return True if powers and asked.outlook.beyond is None else None
+
+
+def _sum_of_powers(outlook: Outlook, i: int) -> bool:
+    law, theta = outlook.curves.laws[i], outlook.curves.thetas[i]
+    zero = CONVEX.get(law.name)
+    return zero is not None and all(not np.any(np.asarray(theta[n])) for n in zero)
+
+
+def _gradient(asked: Question, optimum: Optimum) -> float | None:
+    if asked.risk.name in ("quantile", "cvar", "reach") or asked.risk.function is not None:
+        return None
+    space = asked.space(optimum.arrangement)
+    u = optimum.point[None]
+    fields = np.stack(optimum.run[:3])
+    _, in_logs = compiled.slopes(asked.risk)(asked.outlook, fields, asked.stakes)
+    slopes, _, _ = priced(space, u, np.asarray(in_logs)[None])
+    whole = np.where(space.shared, slopes.sum(1, keepdims=True), slopes)
+    edge = 1e-9
+    pressed = (u <= space.low + edge) & (whole >= 0) | (u >= space.high - edge) & (whole <= 0)
+    free = (space.low < space.high) & ~pressed
+    free[..., 0] &= space.own[0]  # one N for all is what the ratios leave
+    return float(np.abs(np.where(free, whole, 0.0)).max())
+
+
+def _risk(asked: Question, runs: Sequence[Run]) -> np.ndarray:
+    fields = np.stack([np.stack(run[:3]) for run in runs])
+    return np.asarray(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2])

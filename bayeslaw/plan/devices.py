@@ -1,0 +1,162 @@
+"""Devices: what an hour of one computes and costs, and budgets in hours, money and days."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bayeslaw.errors import PlanError
+
+HOUR, DAY = 3600.0, 24.0  # seconds, hours
+MFU = 0.4  # of the peak: what large runs report (Chowdhery et al. 2022, arXiv:2204.02311: 46 %)
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device. peak: precision -> FLOP/s; price: of an hour; memory: bytes."""
+
+    name: str
+    peak: Mapping[str, float]
+    price: float | None = None
+    memory: float | None = None
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a plan is trained on: some devices at a share of their peak.
+
+    mfu: model FLOPs utilisation, in (0, 1]. count: how many at once; needed for days.
+    Raises `PlanError` where these cannot be.
+    """
+
+    device: Device
+    precision: str = "bf16"
+    mfu: float = MFU
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.precision not in self.device.peak:
+            known = ", ".join(self.device.peak)
+            faults.append(f"{self.device.name} has no peak in {self.precision}; it has {known}")
+        if not 0 < self.mfu <= 1:
+            faults.append(f"mfu is a share of the peak, above 0 and at most 1; got {self.mfu:g}")
+        if not self.count >= 1:
+            faults.append(f"there is at least 1 device, got {self.count}")
+        if faults:
+            raise PlanError("; ".join(faults))
+
+    @property
+    def flops_an_hour(self) -> float:
+        """Of one device."""
+        return self.device.peak[self.precision] * self.mfu * HOUR
+
+    def flops(
+        self,
+        gpu_hours: float | None = None,
+        money: float | None = None,
+        days: float | None = None,
+    ) -> float:
+        """The compute of device-hours, of money, or of days on all devices: the least of those
+        given."""
+        given = {"gpu_hours": gpu_hours, "money": money, "days": days}
+        for name, value in given.items():
+            if value is not None and not 0 < value < float("inf"):
+                raise PlanError(f"{name} must be positive and finite, got {value:g}")
+        hours = []
+        if gpu_hours is not None:
+            hours.append(gpu_hours)
+        if money is not None:
+            hours.append(money / self._price())
+        if days is not None:
+            hours.append(days * DAY * self.count)
+        if not hours:
+            raise PlanError("give gpu_hours, money or days")
+        return min(hours) * self.flops_an_hour
+
+    def of(self, flops: float) -> dict[str, Any]:
+        """What so much compute takes: device-hours, money (where there is a price), days."""
+        hours = flops / self.flops_an_hour
+        return {
+            "device": self.device.name,
+            "precision": self.precision,
+            "mfu": self.mfu,
+            "count": self.count,
+            "gpu_hours": hours,
+            "money": None if self.device.price is None else hours * self.device.price,
+            "days": hours / self.count / DAY,
+            "memory": self.device.memory,
+        }
+
+    def _price(self) -> float:
+        if self.device.price is None:
+            raise PlanError(
+                f"{self.device.name} has no price; give one in a file of devices, as price = 2.5"
+            )
+        return self.device.price
+
+
+def measured_mfu(flops: float, seconds: float, hardware: Hardware) -> float:
+    """The share of the peak that runs reached: their FLOPs over what their devices could have
+    done in that time. `hardware.mfu` does not matter."""
+    peak = hardware.device.peak[hardware.precision] * hardware.count
+    return flops / (seconds * peak)
+
+
+def read_devices(path: str | Path | None = None) -> dict[str, Device]:
+    """The shipped devices, and those of a TOML of the user's, which come before them.
+
+        [mine]
+        peak = { bf16 = 500e12 }   # FLOP/s by precision
+        price = 2.5                # an hour, optional
+        memory = 80e9              # bytes, optional
+
+    Raises `PlanError` with every fault of the file.
+    """
+    shipped = Path(__file__).parent / "devices.toml"
+    found = _devices(tomllib.loads(shipped.read_text()), shipped)
+    if path is None:
+        return found
+    try:
+        said = tomllib.loads(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PlanError(f"{path}: not readable as TOML: {error}") from None
+    return {**found, **_devices(said, path)}
+
+
+def find_device(name: str, path: str | Path | None = None) -> Device:
+    """A device by its name. Raises `PlanError` when there is none."""
+    devices = read_devices(path)
+    if name not in devices:
+        raise PlanError(
+            f"device '{name}' is not one of {', '.join(devices)}; add it in a file of devices"
+        )
+    return devices[name]
+
+
+def _devices(said: Mapping[str, Any], path: Any) -> dict[str, Device]:
+    found, faults = {}, []
+    for name, about in said.items():
+        if not isinstance(about, dict):
+            faults.append(f"'{name}' is no table; write [{name}] and its peak below")
+            continue
+        unknown = set(about) - {"peak", "price", "memory"}
+        faults += [f"[{name}] has an unknown key '{key}'" for key in sorted(unknown)]
+        peak = about.get("peak")
+        if not isinstance(peak, dict) or not peak:
+            faults.append(f"[{name}] needs peak = {{ bf16 = 500e12 }}, FLOP/s by precision")
+            peak = {}
+        numbers = {f"peak.{p}": v for p, v in peak.items()}
+        numbers.update({k: about[k] for k in ("price", "memory") if k in about})
+        faults += [
+            f"[{name}] {key} is {v!r}; it must be a positive number"
+            for key, v in numbers.items()
+            if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < float("inf")
+        ]
+        found[name] = Device(name, peak, about.get("price"), about.get("memory"))
+    if faults:
+        raise PlanError(f"{path}: the devices cannot be used:\n  " + "\n  ".join(faults))
+    return found

@@ -1,0 +1,122 @@
+"""The frontier: the best plan of every budget in a range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.infer.precision import double
+from bayeslaw.plan.candidate import Candidate
+from bayeslaw.plan.plan import assessable, decide, question, with_reference
+from bayeslaw.plan.risk import Risk
+from bayeslaw.plan.written import SCHEMA, interval, sizes
+
+
+@dataclass(frozen=True)
+class Point:
+    """The plan of one budget. chosen spends less than `flops` where a smaller budget carries less
+    risk; others are what else that budget could buy."""
+
+    flops: float
+    chosen: Candidate
+    others: tuple[Candidate, ...]
+    extrapolation: float
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Plans of rising budgets; their risk never rises."""
+
+    points: tuple[Point, ...]
+    domains: tuple[str, ...]
+    risk: Risk
+    on: str
+    kind: str
+    prob: float
+    passed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "passed": self.passed,
+            "risk": str(self.risk),
+            "on": self.on,
+            "kind": self.kind,
+            "prob": self.prob,
+            "points": [self._said(p) for p in self.points],
+        }
+
+    def _said(self, p: Point) -> dict[str, Any]:
+        def loss(c: Candidate) -> dict[str, Any]:
+            return {"mean": float(c.totals.mean()), "interval": interval(c.totals, self.prob)}
+
+        rival = next((o for o in p.others if o.name == "generalist"), None)
+        return {
+            "budget": p.flops,
+            **sizes(p.chosen.arrangement, p.chosen.run, self.domains),
+            "flops": p.chosen.flops,
+            "loss": loss(p.chosen),
+            "risk_value": p.chosen.risk,
+            "at_bound": list(p.chosen.at_bound),
+            "extrapolation": p.extrapolation,
+            "p_beats_generalist": None if rival is None
+            else float((p.chosen.totals < rival.totals).mean()),
+            "baselines": [
+                {"name": o.name, "flops": o.flops, "loss": loss(o), "risk_value": o.risk}
+                for o in p.others
+            ],
+        }  # fmt: skip
+
+
+def frontier(
+    fitted: Ensemble,
+    flops: tuple[float, float],
+    points: int = 9,
+    weights: Mapping[str, float] | None = None,
+    risk: str | Risk | Callable[[Any], Any] = "mean",
+    arrangements: Sequence[str] | None = None,
+    stretch: float = 4.0,
+    prob: float = 0.9,
+    draws: int = 1000,
+    accept: bool = False,
+    kind: str = "calibrated",
+    on: str = "loss",
+    seed: int = 0,
+) -> Frontier:
+    """The best plan of `points` budgets, evenly spaced in their logs. A budget is a ceiling: what a
+    smaller one buys, a larger one does too, so the risk never rises. On regret each budget has a
+    reference of its own, so there it may.
+
+    Other arguments and errors as of `plan`.
+    """
+    low, high = flops
+    if not (0 < low < high < np.inf):
+        raise PlanError(f"flops must be a range LOW:HIGH, 0 < LOW < HIGH, got {low:g}:{high:g}")
+    if points < 2:
+        raise PlanError(f"a frontier has at least 2 points, got {points}")
+    if not 0 < prob < 1:
+        raise PlanError(f"prob must lie between 0 and 1, got {prob}")
+    fitted = fitted.accept(accept)
+    first = question(fitted, low, weights, risk, stretch, draws, kind, on, seed)
+    assessed, allowed, _ = assessable(fitted, arrangements)
+    found: list[Point] = []
+    with double():
+        for budget in np.geomspace(low, high, points):
+            asked = with_reference(first.at(float(budget)), assessed, on)
+            each = decide(asked, assessed)
+            chosen = min((c for c in each[: len(assessed)] if c.name in allowed), key=_risk)
+            others = tuple(c for c in each if c is not chosen)
+            if found and on == "loss" and found[-1].chosen.risk < chosen.risk:
+                chosen = found[-1].chosen
+            beyond = max(float(f.max()) for f in fitted.beyond(chosen.run).values())
+            found.append(Point(float(budget), chosen, others, beyond))
+    return Frontier(tuple(found), fitted.domains, first.risk, on, kind, prob, fitted.passed)
+
+
+def _risk(c: Candidate) -> float:
+    return c.risk

@@ -1,0 +1,186 @@
+"""The outlook: joint draws of a design's loss, as one pure jax function of the design.
+
+    log L(x) = log of the law's curve at x + Σⱼ dⱼ(x) cⱼ
+
+The second part is what laws get wrong beyond the sweep (`infer.discrepancy`): a random function per
+draw, linear in the distances d by which the design leaves the sweep. The noise of one run is left
+out: no plan can change it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.curves import Curves
+from bayeslaw.infer.discrepancy import AXES, Discrepancy, learnt
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.laws import Run
+
+Kind = Literal["mean", "calibrated"]
+KINDS: tuple[Kind, ...] = ("mean", "calibrated")
+THIN = 64  # draws that know the curvature; all of them decide
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """A discrepancy's draws. low, high: the sweep's box along `AXES`; each: what an e-fold counts;
+    shortest: the smallest D′ > 0 of the sweep; slopes: c, (draw, axis, domain)."""
+
+    low: Any
+    high: Any
+    each: Any
+    shortest: Any
+    slopes: Any
+
+    @classmethod
+    def of(cls, discrepancy: Discrepancy, domains: int, draws: int, seed: int) -> Beyond:
+        """The functions that `Discrepancy.sample` draws, less their mean over the draws: it is 0
+        but for chance, and chance must not tilt a plan."""
+        unit = replace(discrepancy, hull=_Unit())  # type: ignore[arg-type]
+        slopes = unit.sample(Run(np.ones(len(AXES)), 1.0), domains, draws, seed)
+        hull = discrepancy.hull
+        each = np.array([learnt()["distance"][name] for name in AXES])
+        return cls(
+            np.array(hull.low), np.array(hull.high), each, float(hull.shortest),
+            slopes - slopes.mean(0),
+        )  # fmt: skip
+
+    def distance(self, run: Run, width: float = 0.0) -> Any:
+        """`Hull.distance` in jax; fields of `run` of any one shape, axes first. width: e-folds over
+        which the edge of the sweep is rounded."""
+        n, d, split = run[:3]
+        tokens = d + split
+        shortest = jnp.where(self.shortest > 0, self.shortest, 1.0)
+        branch = jnp.where(self.shortest > 0, jnp.log1p(split / shortest), 0.0)
+        logs = jnp.stack([jnp.log(6 * n * tokens), jnp.log(n), jnp.log(tokens), branch])
+        low, high, each = (
+            jnp.reshape(v, (-1, *[1] * jnp.ndim(n))) for v in (self.low, self.high, self.each)
+        )
+        return each * (_ramp(logs - high, width) + _ramp(low - logs, width))
+
+
+def _ramp(z: Any, width: float) -> Any:
+    """max(z, 0), or a hyperbola that rounds its corner."""
+    return (z + jnp.sqrt(z**2 + width**2)) / 2 if width else jnp.maximum(z, 0)
+
+
+class _Unit:
+    """A hull at which the j-th design is a distance of 1 along the j-th axis."""
+
+    def distance(self, _: Run) -> np.ndarray:
+        return np.eye(len(AXES))
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Draws of laws, and of what they may get wrong. A pytree whose laws are static."""
+
+    curves: Curves
+    beyond: Beyond | None = None
+
+    @classmethod
+    def of(
+        cls, fitted: Ensemble, kind: str = "calibrated", draws: int = 1000, seed: int = 0
+    ) -> Outlook:
+        """Joint draws of an ensemble. Raises `PlanError` on a kind that it cannot give."""
+        if kind not in KINDS:
+            raise PlanError(f"kind '{kind}' is not one of {', '.join(KINDS)}")
+        curves = fitted.curves(draws)
+        if kind == "mean":
+            return cls(curves)
+        if fitted.discrepancy is None:
+            raise PlanError("this fit knows no discrepancy; plan with kind 'mean', or fit again")
+        return cls(curves, Beyond.of(fitted.discrepancy, len(fitted.domains), draws, seed))
+
+    @cached_property
+    def few(self) -> Outlook:
+        """Draws that stand for all of them where only curvature matters; on the device."""
+        return jax.device_put(self.thinned(THIN))
+
+    @property
+    def draws(self) -> int:
+        return self.curves.draws
+
+    @property
+    def domains(self) -> int:
+        return self.curves.domains
+
+    def log_loss(self, run: Run) -> jax.Array:
+        """log L, (draw, domain), of one design: fields are scalars or of shape (domain,)."""
+        full = Run(*[jnp.broadcast_to(f, (self.domains,)) for f in run])
+        log_loss = self.curves.log_loss(full)
+        if self.beyond is None:
+            return log_loss
+        distance = self.beyond.distance(full)
+        return log_loss + jnp.einsum("xak,ak->xk", self.beyond.slopes, distance)
+
+    def log_loss_each(self, run: Run, width: float = 0.0) -> jax.Array:
+        """log L, (draw, domain), where every draw has a design: fields of shape (draw, domain).
+        width: e-folds over which the edge of the sweep is rounded."""
+        full = Run(*[jnp.broadcast_to(f, (self.draws, self.domains)) for f in run])
+        parts, first = [], 0
+        for law, theta, at in zip(
+            self.curves.laws, self.curves.thetas, self.curves.ats, strict=True
+        ):
+
+            def one(x: Run, loss: Any, p: dict[str, Any], law: Any = law, at: Any = at) -> Any:
+                return law.log_loss(x, at._replace(loss=loss), SimpleNamespace(**p))
+
+            count = next(iter(theta.values())).shape[0]
+            own = Run(*[f[first : first + count] for f in full])
+            over = jax.vmap(jax.vmap(one), in_axes=(0, None, 0))
+            parts.append(over(own, at.loss, theta))
+            first += count
+        log_loss = jnp.concatenate(parts)
+        if self.beyond is None:
+            return log_loss
+        distance = self.beyond.distance(full, width)
+        return log_loss + jnp.einsum("xak,axk->xk", self.beyond.slopes, distance)
+
+    def thinned(self, draws: int) -> Outlook:
+        """About `draws` of the draws, evenly spaced within each law."""
+        if self.draws <= 2 * draws:
+            return self
+        return self.some(self.draws // draws)
+
+    def thinned_rows(self, draws: int) -> np.ndarray:
+        """The numbers of the draws that `thinned` keeps."""
+        return self.rows(self.draws // draws if self.draws > 2 * draws else 1)
+
+    def rows(self, step: int) -> np.ndarray:
+        """The numbers of every `step`-th draw of each law."""
+        counts = [next(iter(theta.values())).shape[0] for theta in self.curves.thetas]
+        first = np.cumsum([0, *counts])
+        return np.concatenate(
+            [
+                f + np.arange(min(step // 2, n - 1), n, step)
+                for f, n in zip(first, counts, strict=False)
+            ]
+        )
+
+    def some(self, step: int) -> Outlook:
+        """Every `step`-th draw of each law."""
+        thetas = []
+        for theta in self.curves.thetas:
+            first = min(step // 2, next(iter(theta.values())).shape[0] - 1)
+            thetas.append({n: v[first::step] for n, v in theta.items()})
+        curves = replace(self.curves, thetas=tuple(thetas))
+        if self.beyond is None:
+            return Outlook(curves)
+        slopes = self.beyond.slopes[self.rows(step)]
+        return Outlook(curves, replace(self.beyond, slopes=slopes))
+
+
+for _cls, _fields in (
+    (Beyond, ["low", "high", "each", "shortest", "slopes"]),
+    (Outlook, ["curves", "beyond"]),
+):
+    jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

@@ -1,0 +1,107 @@
+"""The caller's own designs: read from a table, scored like the optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.cost import trunk_flops
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.laws import Run
+from bayeslaw.plan.plan import Plan, plan
+from bayeslaw.plan.risk import Risk
+from bayeslaw.quantity import parse_quantity
+
+SIZES = ("params", "pretrain_tokens", "specialize_tokens")
+
+
+def evaluate_plan(
+    fitted: Ensemble,
+    designs: Mapping[str, Run],
+    flops: float | str | None = None,
+    weights: Mapping[str, float] | None = None,
+    risk: str | Risk | Callable[[Any], Any] = "mean",
+    **settings: Any,
+) -> Plan:
+    """The plan of a budget, with the caller's designs among its `others`: their losses, risks and
+    regrets are found by their names.
+
+    designs: name -> a design; its fields are scalars or of shape (domain,). flops: the budget;
+    by default what the dearest design costs as one trunk. settings: as of `plan`.
+    """
+    if not designs:
+        raise PlanError("there are no designs to evaluate")
+    if flops is None:
+        flops = max(_cost(run, len(fitted.domains)) for run in designs.values())
+    return plan(fitted, flops, weights, risk, designs=designs, **settings)
+
+
+def _cost(run: Run, domains: int) -> float:
+    n, d, split = (np.broadcast_to(np.asarray(f, float), (domains,)) for f in run[:3])
+    if np.ptp(n) or np.ptp(d):
+        return float((6 * n * (d + split)).sum())
+    return float(trunk_flops(n[0], d[0], split))
+
+
+def read_own(path: str | Path, domains: Sequence[str]) -> dict[str, Run]:
+    """Designs by name from a CSV with the columns of runs: `design` (its name; default: the number
+    of the row), `params`, `pretrain_tokens`, `specialize_tokens`, and `branch` where a design has a
+    row for each domain. Numbers may be written `7B`.
+
+    Raises `PlanError` with all faults of the table.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{path}: not readable as a table of designs: {error}") from None
+    faults = [f"no column '{c}'" for c in SIZES[:2] if c not in table]
+    values: dict[str, np.ndarray] = {}
+    for column in SIZES:
+        cells = table[column] if column in table else pd.Series(["0"] * len(table))
+        values[column] = np.array([_number(cell) for cell in cells])
+        least = 0.0 if column == "specialize_tokens" else np.nextafter(0, 1)
+        faults += [
+            f"row {i + 2}: {column} is '{cells.iloc[i]}'; it must be a number, "
+            f"{'0 or more' if least == 0 else 'more than 0'}"
+            for i in np.flatnonzero(~(values[column] >= least) | np.isinf(values[column]))
+            if column in table
+        ]
+    names = table["design"] if "design" in table else pd.Series(map(str, range(1, len(table) + 1)))
+    branches = table["branch"] if "branch" in table else pd.Series([""] * len(table))
+    found: dict[str, dict[str, list[int]]] = {}
+    for i, (name, branch) in enumerate(zip(names, branches, strict=True)):
+        if branch and branch not in domains:
+            faults.append(
+                f"row {i + 2}: unknown branch '{branch}'; the fit has {', '.join(domains)}"
+            )
+        found.setdefault(name, {}).setdefault(branch, []).append(i)
+    for name, rows in found.items():
+        twice = [b or "all domains" for b, each in rows.items() if len(each) > 1]
+        faults += [f"design '{name}' has {b} twice" for b in twice]
+        if "" not in rows:
+            missing = [d for d in domains if d not in rows]
+            faults += [f"design '{name}' has no row for branch '{d}'" for d in missing]
+        elif len(rows) > 1:
+            faults.append(f"design '{name}' has a row for all domains and rows for some")
+    if not len(table):
+        faults.append("there are no designs")
+    if faults:
+        raise PlanError(f"{path}: the designs cannot be scored:\n  " + "\n  ".join(faults))
+    return {
+        name: Run(
+            *[np.array([values[c][(rows.get(d) or rows[""])[0]] for d in domains]) for c in SIZES]
+        )
+        for name, rows in found.items()
+    }
+
+
+def _number(cell: str) -> float:
+    try:
+        return parse_quantity(cell) if cell.strip() else 0.0
+    except ValueError:
+        return float("nan")

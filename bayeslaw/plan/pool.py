@@ -1,0 +1,128 @@
+"""The pool: runs that could be trained next, and what each would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bayeslaw.cost import stage_flops
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.quantity import parse_quantity
+
+SIZES, RATIOS, SPLITS = 8, 4, 4  # values of N, of D/N and of D′/D
+FURTHER = 4.0  # times the sweep's largest N
+TRUNKS, BRANCHES = 16, 8  # at most, of existing trunks and of domains to branch to
+SAME = 0.01  # of the log of N or of D: nearer, it is an existing trunk
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """One run. branch: the domain of its second stage; empty where it has none, and then it is
+    measured on every domain. flops: what it costs; a branch of a trunk that is there already costs
+    its own tokens only."""
+
+    params: float
+    pretrain_tokens: float
+    specialize_tokens: float = 0.0
+    branch: str = ""
+    flops: float = 0.0
+
+
+def pool_of(fitted: Ensemble, spend: float, weights: np.ndarray) -> list[NextRun]:
+    """Runs within the sweep's ratios, up to four times its largest size, and branches of its
+    trunks, that cost at most `spend`."""
+    n_low, n_high = fitted.ranges["params"]
+    r_low, r_high = fitted.ranges.get("tokens_per_param", (20.0, 20.0))
+    sizes = np.geomspace(n_low, FURTHER * n_high, SIZES)
+    ratios = np.unique(np.geomspace(max(r_low, 1e-3), max(r_high, 1e-3), RATIOS))
+    found = []
+    trunks = [(float(n), float(n * r)) for n, r in product(sizes, ratios)]
+    found += [NextRun(n, d) for n, d in trunks]
+    splits = _splits(fitted)
+    wanted = np.argsort(-weights, kind="stable")[:BRANCHES]
+    names = [fitted.domains[k] for k in sorted(wanted) if weights[k] > 0]
+    for n, d in [*trunks, *_existing(fitted)[:TRUNKS]]:
+        for s, name in product(splits, names):
+            found.append(NextRun(n, d, float(d * s), name))
+    priced = [_priced(run, fitted) for run in found]
+    return [run for run in priced if 0 < run.flops <= spend]
+
+
+def read_pool(path: str | Path, fitted: Ensemble) -> list[NextRun]:
+    """A pool of the caller's: a CSV with `params`, `pretrain_tokens`, and where they matter
+    `specialize_tokens`, `branch` and `flops`. Raises `PlanError` with all faults."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{path}: not readable as a table of runs: {error}") from None
+    faults = [f"no column '{c}'" for c in ("params", "pretrain_tokens") if c not in table]
+    runs: list[NextRun] = []
+    for i, row in enumerate(table.to_dict("records")):
+        values = {}
+        for column in ("params", "pretrain_tokens", "specialize_tokens", "flops"):
+            try:
+                values[column] = parse_quantity(row.get(column) or "0")
+            except ValueError:
+                faults.append(f"row {i + 2}: {column} is '{row.get(column)}'; write a number")
+                values[column] = 1.0
+        branch = str(row.get("branch") or "")
+        if values["specialize_tokens"] > 0 and branch not in fitted.domains:
+            faults.append(
+                f"row {i + 2}: branch '{branch}' is not one of {', '.join(fitted.domains)}"
+            )
+        if not values["params"] > 0 and "params" in table:
+            faults.append(f"row {i + 2}: params must be more than 0")
+        runs.append(NextRun(branch=branch if values["specialize_tokens"] > 0 else "", **values))
+    if not runs:
+        faults.append("there are no runs")
+    if faults:
+        raise PlanError(f"{path}: the runs cannot be ranked:\n  " + "\n  ".join(faults))
+    return [_priced(run, fitted) for run in runs]
+
+
+def priced(runs: Sequence[NextRun], fitted: Ensemble) -> list[NextRun]:
+    """The runs, with the cost of those that say none."""
+    return [_priced(run, fitted) for run in runs]
+
+
+def _priced(run: NextRun, fitted: Ensemble) -> NextRun:
+    if run.flops > 0:
+        return run
+    tokens = run.specialize_tokens
+    if not (tokens > 0 and _is_trunk(run, fitted)):
+        tokens += run.pretrain_tokens
+    return NextRun(
+        run.params, run.pretrain_tokens, run.specialize_tokens, run.branch,
+        float(stage_flops(run.params, tokens)),
+    )  # fmt: skip
+
+
+def _is_trunk(run: NextRun, fitted: Ensemble) -> bool:
+    return any(
+        abs(np.log(run.params / n)) < SAME and abs(np.log(run.pretrain_tokens / d)) < SAME
+        for n, d in _existing(fitted)
+        if run.pretrain_tokens > 0
+    )
+
+
+def _existing(fitted: Ensemble) -> list[tuple[float, float]]:
+    """(N, D) of the sweep's trunks, the dearest first."""
+    group = fitted.members[0].tree.get("constant_data")
+    if group is None or "pretrain_tokens" not in group:
+        return []
+    pairs = zip(group["params"].to_numpy(), group["pretrain_tokens"].to_numpy(), strict=True)
+    each = {(float(n), float(d)) for n, d in pairs if d > 0}
+    return sorted(each, key=lambda t: -t[0] * t[1])
+
+
+def _splits(fitted: Ensemble) -> np.ndarray:
+    if not fitted.two_stage or "split_ratio" not in fitted.ranges:
+        return np.empty(0)
+    low, high = fitted.ranges["split_ratio"]
+    return np.unique(np.geomspace(max(low, 1e-4), max(high, 1e-4), SPLITS))

@@ -1,0 +1,165 @@
+"""plan.json: what a plan says, field by field."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayeslaw.laws import Run
+
+if TYPE_CHECKING:
+    from bayeslaw.plan.plan import Plan
+
+SCHEMA = 1
+WEIGHTED = "weighted"  # what a target of the weighted loss is called
+ONE_MODEL = ("trunk", "generalist", "joint")  # the same N and D for every domain
+
+
+def written(p: Plan) -> dict[str, Any]:
+    """The file of a plan."""
+    c = p.chosen
+    return {
+        "schema": SCHEMA,
+        "passed": p.passed,
+        **sizes(c.arrangement, c.run, p.domains),
+        "flops": c.flops,
+        "budget": {"flops": p.flops, "spent": c.flops / p.flops},
+        "hardware": None if p.hardware is None else p.hardware.of(c.flops),
+        "risk": str(p.risk),
+        "on": p.on,
+        "targets": _targets(p),
+        "risk_value": c.risk,
+        "kind": p.kind,
+        "prob": p.prob,
+        "loss": said(p, c.totals),
+        "domains": {d: said(p, c.losses[:, k]) for k, d in enumerate(p.domains)},
+        "weights": {d: float(w) for d, w in zip(p.domains, p.weights, strict=True)},
+        "p_best": p.p_best,
+        "p_best_of": {a: p.p_best_of(a) for a in p.by_arrangement},
+        "p_split_beats_generalist": p.p_split_beats_generalist,
+        "regret": p.regret(c),
+        "at_bound": list(c.at_bound),
+        "extrapolation": dict(p.extrapolation),
+        "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.not_assessable],
+        "region": _region(p),
+        "own_optima": _own_optima(p),
+        "evpi": p.information.evpi,
+        "evpi_flops": p.information.budget,
+        "shadow_price": p.shadow_price,
+        "limits": [asdict(term) for term in p.limits],
+        "laws": [_alone(p, a) for a in p.alone],
+        "priors": [asdict(s) for s in p.prior_shifts],
+        "certificate": asdict(p.certificate),
+        "baselines": [
+            {
+                "name": o.name,
+                **sizes(o.arrangement, o.run, p.domains),
+                "flops": o.flops,
+                "loss": said(p, o.totals),
+                "risk_value": o.risk,
+                "regret": p.regret(o),
+                "p_plan_beats": float((c.totals < o.totals).mean()),
+            }
+            for o in p.others
+        ],
+    }
+
+
+def said(p: Plan, draws: np.ndarray) -> dict[str, Any]:
+    """The mean of draws and their equal-tailed interval."""
+    return {"mean": float(draws.mean()), "interval": interval(draws, p.prob)}
+
+
+def interval(draws: np.ndarray, prob: float) -> list[float]:
+    tail = (1 - prob) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return [float(low), float(high)]
+
+
+def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any]:
+    """An arrangement's N, D and D′ₖ; one number where all domains have the same model. served:
+    weights of all models together, that serving them keeps in memory."""
+
+    def by_domain(values: np.ndarray) -> dict[str, float]:
+        return {d: float(v) for d, v in zip(domains, values, strict=True)}
+
+    one = arrangement in ONE_MODEL
+    models = 1 if arrangement in ("generalist", "joint") else len(domains)
+    return {
+        "arrangement": arrangement,
+        "params": float(run.params[0]) if one else by_domain(run.params),
+        "pretrain_tokens": float(run.pretrain_tokens[0]) if one else by_domain(run.pretrain_tokens),
+        "specialize_tokens": by_domain(run.specialize_tokens),
+        "models": models,
+        "served_params": float(run.params[:models].sum()),
+    }
+
+
+def _targets(p: Plan) -> dict[str, Any] | None:
+    """The losses to be reached, and the probability of reaching them all."""
+    targets = p.asked.targets
+    if targets is None:
+        return None
+    names = (*p.domains, WEIGHTED)
+    every = np.concatenate([p.chosen.losses, p.chosen.totals[:, None]], 1)
+    return {
+        "losses": {n: float(t) for n, t in zip(names, targets, strict=True) if np.isfinite(t)},
+        "p_reached": float((every <= targets + 1e-12).all(1).mean()),
+    }
+
+
+def _region(p: Plan) -> dict[str, Any]:
+    r = p.region
+
+    def ranges(values: np.ndarray) -> Any:
+        if len(values) == 1 and len(p.domains) > 1:
+            return values[0].tolist()
+        if p.chosen.arrangement in ONE_MODEL:
+            return values[0].tolist()
+        return {d: v.tolist() for d, v in zip(p.domains, values, strict=True)}
+
+    split = r.specialize_tokens
+    return {
+        "epsilon": r.epsilon,
+        "params": ranges(r.params),
+        "pretrain_tokens": ranges(r.pretrain_tokens),
+        "specialize_tokens": None if split is None
+        else {d: v.tolist() for d, v in zip(p.domains, split, strict=True)},
+    }  # fmt: skip
+
+
+def _own_optima(p: Plan) -> dict[str, Any]:
+    """What the draws would each have chosen: their arrangements, then the sizes of those that would
+    have chosen the plan's."""
+    seen = p.hindsight.among(p.allowed)
+    share = np.bincount(seen.chosen, minlength=len(seen.arrangements)) / len(seen.rows)
+    own = p.hindsight.among([p.chosen.arrangement]).designs
+    one = p.chosen.arrangement in ONE_MODEL
+
+    def each(values: np.ndarray) -> Any:
+        found = [{"median": float(np.median(v)), "interval": interval(v, p.prob)} for v in values.T]
+        return found[0] if one else dict(zip(p.domains, found, strict=True))
+
+    split = own.specialize_tokens
+    return {
+        "arrangements": {a: float(s) for a, s in zip(seen.arrangements, share, strict=True)},
+        "params": each(own.params),
+        "pretrain_tokens": each(own.pretrain_tokens),
+        "specialize_tokens": {
+            d: {"median": float(np.median(v)), "interval": interval(v, p.prob)}
+            for d, v in zip(p.domains, split.T, strict=True)
+        },
+    }
+
+
+def _alone(p: Plan, a: Any) -> dict[str, Any]:
+    return {
+        "law": a.law,
+        "weight": a.weight,
+        "draws": a.draws,
+        **sizes(a.arrangement, a.run, p.domains),
+        "loss": a.loss,
+        "regret": a.regret,
+    }

@@ -1,0 +1,198 @@
+"""What the answer contains beside the plan: hindsight, region, information, price, terms, laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bayeslaw.infer.precision import double
+from bayeslaw.laws import Run, find_law
+from bayeslaw.plan import plan
+from bayeslaw.plan.certificate import certify
+from bayeslaw.plan.plan import _as_optimum
+from tests.plan import drawn
+
+FREE = {"stretch": float("inf"), "kind": "mean"}
+FITTED = drawn.ensemble("additive", 2)
+
+
+def chinchilla(count=200):
+    theta = drawn.draws("chinchilla", 1, count)
+    return theta, drawn.of("chinchilla", theta)
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return plan(FITTED, 1e20, draws=200)
+
+
+def test_each_draws_own_optimum_is_its_closed_form():
+    theta, fitted = chinchilla()
+    seen = plan(fitted, 1e21, draws=200, **FREE).hindsight
+    law = find_law("chinchilla")
+    for i in range(0, 200, 7):
+        p = SimpleNamespace(**{n: v[i, 0] for n, v in theta.items()})
+        best = law.closed_form(1e21, drawn.AT, p)
+        assert seen.designs.params[i, 0] == pytest.approx(best.params, rel=2e-3)
+        with double():
+            least = float(np.exp(law.log_loss(best, drawn.AT, p)))
+        assert seen.best[i] == pytest.approx(least, abs=1e-7)
+
+
+def test_no_candidate_is_better_for_a_draw_than_hindsight(answer):
+    for c in answer.by_arrangement.values():
+        own = answer.hindsight.among([c.arrangement])
+        assert (own.best <= c.totals + 1e-9).all()
+        assert (answer.hindsight.best <= own.best).all()
+
+
+def test_information_is_worth_the_plans_expected_regret(answer):
+    found = answer.information
+    assert found.evpi == pytest.approx(answer.regret(answer.chosen), abs=1e-9)
+    assert found.evpi > 0
+    # A plan made without it, with the equivalent budget, does as well.
+    richer = plan(FITTED, found.budget, draws=200)
+    assert richer.chosen.risk == pytest.approx(answer.chosen.risk - found.evpi, abs=1e-5)
+
+
+def test_certainty_makes_information_worthless():
+    theta = {n: v[:1].repeat(50, 0) for n, v in drawn.draws("additive", 2).items()}
+    sure = plan(drawn.of("additive", theta), 1e20, draws=50, kind="mean")
+    assert sure.information.evpi == pytest.approx(0.0, abs=1e-7)
+    assert sure.information.budget == pytest.approx(1e20, rel=1e-3)
+
+
+@pytest.mark.parametrize("risk", ["mean", "cvar:0.1", "entropic:20"])
+def test_the_shadow_price_is_what_more_budget_takes_off_the_risk(risk):
+    def least(flops):
+        return plan(FITTED, flops, risk=risk, draws=200, kind="mean").chosen.risk
+
+    up = 1e20 * np.exp(0.02)
+    slope = (least(1e20 / np.exp(0.02)) - least(up)) / 0.04
+    price = plan(FITTED, 1e20, risk=risk, draws=200, kind="mean").shadow_price
+    assert price == pytest.approx(slope, rel=5e-3)
+
+
+def test_the_region_of_one_model_is_that_of_a_grid():
+    theta, fitted = chinchilla()
+    answer = plan(fitted, 1e21, draws=200, epsilon=0.01, **FREE)
+    n = answer.chosen.run.params[0] * np.exp(np.linspace(-3, 3, 4001))
+    a, b = theta["a_size"], theta["b_data"]
+    floor, size, data = np.moveaxis(theta["shares"], -1, 0)
+    loss = theta["level"] * 3.0 * (
+        floor + size * (n / 1e8) ** -a + data * (1e21 / 6 / n / 1e10) ** -b
+    )  # fmt: skip
+    inside = n[loss.mean(0) <= answer.chosen.risk + 0.01]
+    assert answer.region.params[0] == pytest.approx([inside.min(), inside.max()], rel=3e-3)
+
+
+def test_the_region_holds_the_plan_and_grows_with_epsilon(answer):
+    wider = replace(answer, epsilon=0.05)
+    for name in ("params", "pretrain_tokens", "specialize_tokens"):
+        chosen = getattr(answer.chosen.run, name)
+        small, large = getattr(answer.region, name), getattr(wider.region, name)
+        assert (small[:, 0] < chosen[: len(small)]).all()
+        assert (small[:, 1] > chosen[: len(small)]).all()
+        assert (large[:, 0] <= small[:, 0]).all()
+        assert (large[:, 1] >= small[:, 1]).all()
+
+
+def test_the_terms_sum_to_the_loss(answer):
+    terms = plan(FITTED, 1e20, draws=200, kind="mean")
+    total = sum(t.nats for t in terms.limits)
+    assert total == pytest.approx(terms.chosen.totals.mean(), rel=1e-10)
+    assert sum(t.p_largest for t in terms.limits) == pytest.approx(1.0)
+    assert [t.name for t in terms.limits][-1] == "floor"
+
+
+def test_every_law_says_what_it_alone_would_have_chosen():
+    one, other = (drawn.ensemble(law, 2).members[0] for law in ("additive", "transfer"))
+    both = replace(FITTED, members=(one, replace(other, weight=0.5)))
+    answer = plan(both, 1e20, draws=300, kind="mean")
+    said = {a.law: a for a in answer.alone}
+    assert {n: a.draws for n, a in said.items()} == {"additive": 200, "transfer": 100}
+    assert said["additive"].weight == pytest.approx(2 / 3)
+    assert all(a.regret >= -1e-9 for a in said.values())
+    by_itself = plan(replace(FITTED, members=(one,)), 1e20, draws=200, kind="mean").chosen
+    assert said["additive"].loss == pytest.approx(by_itself.risk, abs=1e-8)
+    assert said["additive"].run.params == pytest.approx(by_itself.run.params, rel=1e-3)
+
+
+def test_one_law_alone_is_the_plan(answer):
+    assert answer.alone == []
+
+
+def test_a_prior_that_counts_twice_moves_the_plan_as_its_draws_do():
+    import xarray as xr
+
+    member = FITTED.members[0]
+    tree = member.tree.copy()
+    # A log density that favours draws of a steep size term: with it twice, smaller models do.
+    steep = 10 * np.log(np.asarray(member.theta["a_size"])).mean(1)[None]
+    tree["log_prior"] = xr.DataTree(xr.Dataset({
+        "a_size": (("chain", "draw"), steep),
+        "a_size_offset": (("chain", "draw"), steep),
+        "flat": (("chain", "draw"), 0 * steep),
+        "mad": (("chain", "draw"), 1e4 * steep),
+    }))  # fmt: skip
+    fitted = replace(FITTED, members=(replace(member, tree=tree),))
+    shifts = {(s.prior, s.power): s for s in plan(fitted, 1e20, draws=200).prior_shifts}
+    assert {n for n, _ in shifts} == {"a_size", "flat", "mad"}
+    assert shifts["flat", 2.0].params == pytest.approx(1.0, abs=1e-4)
+    assert shifts["flat", 2.0].loss == pytest.approx(0.0, abs=1e-8)
+    assert shifts["a_size", 2.0].loss * shifts["a_size", 0.5].loss < 0
+    assert shifts["mad", 2.0].params is None
+    assert shifts["mad", 2.0].effective < 20
+
+
+def test_a_certificate_says_that_the_starts_agree_and_no_grid_is_better(answer):
+    seen = answer.certificate
+    assert seen.gradient < 1e-4
+    assert seen.agree == seen.starts == 9
+    assert seen.grid_gap > 0
+    assert seen.convex is None
+
+
+def test_a_certificate_shows_what_is_no_optimum(answer):
+    worse = replace(_as_optimum(answer.chosen), point=answer.chosen.point + np.array([0, 0.5, 0]))
+    space = answer.asked.space("trunk")
+    point = space.spent(worse.point)
+    worse = replace(worse, point=point, run=space.design(point))
+    with double():
+        seen = certify(answer.asked, worse)
+    assert seen.gradient > 1e-3
+
+
+def test_a_risk_on_regret_is_of_what_each_draw_loses():
+    for risk in ("cvar:0.1", "mean"):
+        on = plan(FITTED, 1e20, risk=risk, on="regret", draws=200)
+        off = plan(FITTED, 1e20, risk=risk, draws=200)
+        regret = on.chosen.totals - on.asked.reference
+        assert (regret > -1e-9).all()
+        with double():
+            other = float(on.asked.stakes.risk(on.risk, off.chosen.losses))
+        assert on.chosen.risk <= other + 1e-9
+    assert on.chosen.totals.mean() == pytest.approx(off.chosen.totals.mean(), abs=1e-8)
+
+
+def test_a_budget_is_a_ceiling_where_more_carries_more_risk():
+    wild = replace(FITTED, discrepancy=replace(FITTED.discrepancy, center=1.0))
+    answer = plan(wild, 1e24, risk="cvar:0.1", arrangements=["generalist"], draws=200)
+    assert answer.chosen.flops < 1e23
+    said = answer.to_json()
+    assert said["budget"]["spent"] < 0.1
+    assert said["shadow_price"] == 0.0
+    for flops in (0.5, 2.0):
+        other = plan(wild, answer.chosen.flops * flops, risk="cvar:0.1", draws=200,
+                     arrangements=["generalist"])  # fmt: skip
+        assert other.chosen.risk >= answer.chosen.risk - 2e-4  # it has kinks
+
+
+def test_a_design_that_costs_more_is_scored_at_its_cost(answer):
+    mine = {"large": Run(1e10, 1e12, 1e11)}
+    said = plan(FITTED, 1e20, draws=200, designs=mine).to_json()["baselines"][-1]
+    assert said["name"] == "large"
+    assert said["flops"] > 1e20

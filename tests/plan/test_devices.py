@@ -1,0 +1,79 @@
+"""Budgets in device-hours, money and days."""
+
+from __future__ import annotations
+
+import pytest
+
+from bayeslaw.errors import PlanError
+from bayeslaw.plan.devices import Device, Hardware, find_device, measured_mfu, read_devices
+
+MINE = Device("mine", {"bf16": 1e15, "fp8": 2e15}, price=2.0, memory=80e9)
+
+
+@pytest.mark.parametrize("name", read_devices())
+def test_every_device_of_the_catalogue_can_be_budgeted(name):
+    device = find_device(name)
+    precision = next(iter(device.peak))
+    hardware = Hardware(device, precision)
+    assert hardware.of(hardware.flops(gpu_hours=10))["gpu_hours"] == pytest.approx(10)
+    assert hardware.of(hardware.flops(money=100))["money"] == pytest.approx(100)
+
+
+def test_hours_money_and_days_are_arithmetic():
+    hardware = Hardware(MINE, mfu=0.5, count=4)
+    hour = 1e15 * 0.5 * 3600
+    assert hardware.flops(gpu_hours=1) == hour
+    assert hardware.flops(money=10) == 5 * hour
+    assert hardware.flops(days=2) == 2 * 24 * 4 * hour
+    assert hardware.flops(gpu_hours=3, money=4) == 2 * hour  # the least binds
+    assert Hardware(MINE, "fp8", 0.5).flops(gpu_hours=1) == 2 * hour
+    said = hardware.of(96 * hour)
+    assert (said["gpu_hours"], said["money"], said["days"]) == (96, 192, 1)
+
+
+def test_utilisation_is_read_off_runs():
+    hardware = Hardware(MINE, count=2)
+    assert measured_mfu(0.35 * 2e15 * 100, 100, hardware) == pytest.approx(0.35)
+
+
+def test_ones_own_devices_come_first(tmp_path):
+    file = tmp_path / "devices.toml"
+    file.write_text("[h100]\npeak = { bf16 = 1.0 }\n[new]\npeak = { bf16 = 5e14 }\n")
+    assert find_device("h100", file).peak == {"bf16": 1.0}
+    assert find_device("new", file).price is None
+    assert find_device("a100", file).price > 0
+    with pytest.raises(PlanError, match="new has no price"):
+        Hardware(find_device("new", file)).flops(money=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[x", "not readable as TOML"),
+        ("x = 1", "'x' is no table"),
+        ("[x]\nprice = 1", "needs peak"),
+        ("[x]\npeak = { bf16 = -1 }", "peak.bf16 is -1; it must be a positive number"),
+        ("[x]\npeak = { bf16 = 1e12 }\nprise = 2\nmemory = 'big'", "'prise'(.|\n)*memory is 'big'"),
+    ],
+)
+def test_a_file_of_devices_is_refused_with_all_its_faults(tmp_path, text, said):
+    file = tmp_path / "d.toml"
+    file.write_text(text)
+    with pytest.raises(PlanError, match=said):
+        read_devices(file)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: find_device("abacus"), "'abacus' is not one of a100"),
+        (lambda: Hardware(MINE, "int4"), "no peak in int4; it has bf16, fp8"),
+        (lambda: Hardware(MINE, mfu=1.5), "at most 1; got 1.5"),
+        (lambda: Hardware(MINE, count=0), "at least 1 device"),
+        (lambda: Hardware(MINE).flops(), "give gpu_hours, money or days"),
+        (lambda: Hardware(MINE).flops(money=-1), "money must be positive"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, said):
+    with pytest.raises(PlanError, match=said):
+        make()

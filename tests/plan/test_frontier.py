@@ -1,0 +1,92 @@
+"""The frontier and its inverse: the least budget for a target."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bayeslaw.errors import PlanError
+from bayeslaw.laws import find_law
+from bayeslaw.plan import frontier, plan, reach
+from tests.plan import drawn
+
+FITTED = drawn.ensemble("additive", 2)
+
+
+@pytest.mark.parametrize("risk", ["mean", "cvar:0.2"])
+def test_the_risk_never_rises_and_every_point_is_the_plan_of_its_budget(risk):
+    traced = frontier(FITTED, (1e18, 1e24), 4, risk=risk, draws=200)
+    said = traced.to_json()
+    assert json.loads(json.dumps(said, allow_nan=False)) == said
+    risks = [p["risk_value"] for p in said["points"]]
+    assert (np.diff(risks) <= 0).all()
+    assert all(p["flops"] <= p["budget"] * (1 + 1e-9) for p in said["points"])
+    one = plan(FITTED, said["points"][1]["budget"], risk=risk, draws=200)
+    assert risks[1] == pytest.approx(one.chosen.risk, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"flops": (1e20, 1e19)}, "LOW < HIGH"),
+        ({"flops": (0.0, 1e19)}, "0 < LOW"),
+        ({"points": 1}, "at least 2 points"),
+        ({"prob": 0.0}, "prob must lie between 0 and 1"),
+        ({"risk": "dice"}, "'dice' is not one of"),
+    ],
+)
+def test_what_cannot_be_traced_is_refused(wrong, said):
+    with pytest.raises(PlanError, match=said):
+        frontier(FITTED, **{"flops": (1e18, 1e19), **wrong})
+
+
+def test_the_least_budget_of_one_known_law_is_its_closed_form():
+    theta = drawn.draws("chinchilla", 1, 1)
+    law, p = find_law("chinchilla"), SimpleNamespace(**{n: v[0, 0] for n, v in theta.items()})
+    best = law.closed_form(1e21, drawn.AT, p)
+    floor, size, data = p.shares
+    loss = 3.0 * p.level * (
+        floor + size * (best.params / 1e8) ** -p.a_size
+        + data * (best.pretrain_tokens / 1e10) ** -p.b_data
+    )  # fmt: skip
+    found = reach(
+        drawn.of("chinchilla", theta), {"d0": float(loss)}, kind="mean", stretch=float("inf"),
+        draws=1,
+    )  # fmt: skip
+    assert found.flops == pytest.approx(1e21, rel=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["mean", "calibrated"])
+def test_the_least_budget_reaches_its_targets_and_a_lesser_one_does_not(kind):
+    free = plan(FITTED, 1e20, draws=200, kind=kind)
+    targets = {d: float(t) for d, t in zip(FITTED.domains, free.chosen.losses.mean(0), strict=True)}
+    found = reach(FITTED, targets, 0.8, draws=200, kind=kind)
+    said = found.to_json()["targets"]
+    assert said["losses"] == pytest.approx(targets)
+    assert said["p_reached"] >= 0.8
+    assert found.chosen.risk <= 1e-9
+    less = reach(FITTED, targets, 0.5, draws=200, kind=kind)
+    assert less.flops < found.flops
+
+
+def test_the_weighted_loss_is_a_target_too():
+    found = reach(FITTED, {"weighted": 2.0}, 0.5, {"d0": 3}, draws=200, kind="mean")
+    assert found.weights == pytest.approx([0.75, 0.25])
+    assert (found.chosen.totals <= 2.0 + 1e-9).mean() >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ({}, "there are no targets"),
+        ({"law": 2.0}, "unknown domain 'law'; there is d0, d1, weighted"),
+        ({"d0": -1.0}, "must be a positive loss"),
+        ({"d0": 0.5}, r"no budget reaches.*floor of d0 is .* above 0.5 with probability 1.00"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_with_the_floor(targets, said):
+    with pytest.raises(PlanError, match=said):
+        reach(FITTED, targets, draws=200)
