@@ -15,12 +15,13 @@ TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
 def cautions(p: dict[str, Any]) -> list[str]:
     """Why a plan may be worth less than its numbers say."""
-    lines = [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
+    lines = list(p["certificate"]["faults"])
+    lines += [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
     beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
     lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
     if p["budget"]["spent"] < 0.999:
         lines.append(
-            f"spends {100 * p['budget']['spent']:.2g} % of the budget: further from the sweep more "
+            f"spends {100 * p['budget']['spent']:.3g} % of the budget: further from the sweep more "
             "compute carries more risk"
         )
     return [part for line in lines for part in folded(line)]
@@ -37,7 +38,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         )
     if p["hardware"] is not None:
         h = p["hardware"]
-        money = "" if h["money"] is None else f", {h['money']:,.0f} dollars"
+        money = "" if h["money"] is None else f", {h['money']:,.0f} of its price"
         lines += folded(
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"

@@ -19,7 +19,7 @@ from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
-from bayeslaw.plan.candidate import Candidate, own_designs, scored
+from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
@@ -33,7 +33,6 @@ from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
 from bayeslaw.plan.written import written
 from bayeslaw.whole import whole
 
-SPLITS = (0.1, 0.5)  # shares of compute in branches that people use as rules of thumb
 EPSILON = 0.01  # nats within which a design is as good as the plan
 On = Literal["loss", "regret"]
 ON: tuple[On, ...] = ("loss", "regret")
@@ -73,7 +72,7 @@ class Plan:
     def by_arrangement(self) -> dict[str, Candidate]:
         """Every assessable arrangement at its own optimum."""
         every = (self.chosen, *self.others)
-        return {c.arrangement: c for c in every if c.name == c.arrangement}
+        return {c.arrangement: c for c in every if c.kind == "optimum"}
 
     @cached_property
     def hindsight(self) -> Hindsight:
@@ -234,10 +233,11 @@ def answered(
         raise PlanError(f"prob must lie between 0 and 1, got {prob}")
     if not 0 < epsilon < np.inf:
         raise PlanError(f"epsilon must be positive, in nats, got {epsilon}")
+    mine = own_designs(designs or {}, len(fitted.domains))
     with double():
         asked = with_reference(asked, assessed, on)
         found = decide(asked, assessed)
-        found += scored(own_designs(designs or {}, len(fitted.domains)), asked)
+        found += scored(mine, asked, ["own"] * len(mine))
     chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     wanted = asked.weights > 0  # a model that nobody wants goes nowhere
@@ -291,11 +291,11 @@ def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
     """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
     optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
     if "trunk" in optima:
-        for share in SPLITS:
+        for name, share in RULES.items():
             pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
             best = optimise(asked, "trunk", pins, optima["trunk"].point)
-            optima[f"split at {share:.0%}"] = within(asked, best, pins)
-    return scored(optima, asked)
+            optima[name] = within(asked, best, pins)
+    return scored(optima, asked, ["rule" if name in RULES else "optimum" for name in optima])
 
 
 def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:

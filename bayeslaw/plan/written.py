@@ -51,7 +51,7 @@ def written(p: Plan) -> dict[str, Any]:
         "limits": [asdict(term) for term in p.limits],
         "laws": [_alone(p, a) for a in p.alone],
         "priors": [asdict(s) for s in p.prior_shifts],
-        "certificate": asdict(p.certificate),
+        "certificate": {**asdict(p.certificate), "faults": list(p.certificate.faults)},
         "baselines": [
             {
                 "name": o.name,

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bayeslaw.cli.planned import cautions
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run, find_law
 from bayeslaw.plan import plan
@@ -151,8 +152,10 @@ def test_a_prior_that_counts_twice_moves_the_plan_as_its_draws_do():
 def test_a_certificate_says_that_the_starts_agree_and_no_grid_is_better(answer):
     seen = answer.certificate
     assert seen.gradient < 1e-4
-    assert seen.agree == seen.starts == 9
+    assert seen.agree == seen.starts == 10  # the plan, and nine starts
+    assert seen.start_gap == pytest.approx(0.0, abs=1e-6)
     assert seen.grid_gap > 0
+    assert seen.faults == ()
     assert seen.convex is None
 
 
@@ -164,6 +167,12 @@ def test_a_certificate_shows_what_is_no_optimum(answer):
     with double():
         seen = certify(answer.asked, worse)
     assert seen.gradient > 1e-3
+    assert seen.agree == seen.starts - 1
+    assert seen.start_gap < -1e-4
+    assert "another start ended" in seen.faults[0]
+    said = answer.to_json()
+    said["certificate"]["faults"] = list(seen.faults)
+    assert "not the optimum" in cautions(said)[0]
 
 
 def test_a_risk_on_regret_is_of_what_each_draw_loses():
