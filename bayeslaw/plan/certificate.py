@@ -65,8 +65,9 @@ def certify(asked: Question, optimum: Optimum) -> Certificate:
     every = np.array([here, *_risk(asked, ended)])
     agree = int((every <= np.nanmin(every) + AGREE).sum())
     grid = [space.design(u) for u in space.grid(GRID)]
-    gaps = [float(np.nanmin(found) - here) for found in (every[1:], _risk(asked, grid))]
-    return Certificate(_gradient(asked, optimum), len(every), agree, *gaps, convex(asked))
+    started, gridded = (float(np.nanmin(f) - here) for f in (every[1:], _risk(asked, grid)))
+    slope = _gradient(asked, optimum)
+    return Certificate(slope, len(every), agree, started, gridded, convex(asked))
 
 
 def convex(asked: Question) -> bool | None:
