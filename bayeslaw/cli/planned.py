@@ -86,7 +86,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
 
 
 def suggest(said: dict[str, Any]) -> list[str]:
-    """A row for every run, best first."""
+    """A row for every run, in the order of choice."""
     head = f"knowing the truth would be worth {said['evpi']:.4f} nats to the plan"
     rows = [
         [
@@ -95,19 +95,21 @@ def suggest(said: dict[str, Any]) -> list[str]:
             r["branch"],
             format_quantity(r["flops"]),
             f"{r['evsi']:.5f}",
+            f"± {r['evsi_error']:.5f}",
             f"{r['evsi_per_flop'] / said['price_per_flop']:.3g}x" if said["price_per_flop"] else "",
         ]
         for i, r in enumerate(said["runs"])
     ]
-    header = ["", "N", "D", "D′", "branch", "FLOPs", "nats", "against the plan"]
+    header = ["", "N", "D", "D′", "branch", "FLOPs", "nats", "", "vs plan"]
     lines = [head, "", *table(header, rows)] if rows else [head]
     if said["enough"]:
         some = "no further run" if rows else "no run"
-        lines += ["", f"{some} is worth its FLOPs: they buy more in the plan itself"]
+        lines += ["", f"{some} is shown to be worth its FLOPs: in the plan they buy as much"]
     if rows:
         lines += ["", *folded(
-            "nats: by how much the plan's expected loss drops, given those chosen before it; "
-            "against the plan: per FLOP, over what a FLOP more of the plan's budget buys"
+            "nats: by how much the plan's expected loss drops, given the runs above it (± one "
+            "standard error of the simulation); vs plan: per FLOP, over what a FLOP "
+            "more of the plan's budget buys"
         )]  # fmt: skip
     return lines
 
@@ -125,11 +127,10 @@ def _worth(p: dict[str, Any]) -> list[str]:
         if p["evpi_flops"] is not None
         else "more than any budget would buy"
     )
-    doubled = math.log(2) * p["shadow_price"]
-    lines = [
-        f"knowing the truth would be worth {p['evpi']:.4f} nats, {equal}",
-        f"twice the budget would take off about {doubled:.4f} nats",
-    ]
+    lines = [f"knowing the truth would be worth {p['evpi']:.4f} nats, {equal}"]
+    if p["shadow_price"] is not None:
+        doubled = math.log(2) * p["shadow_price"]
+        lines.append(f"twice the budget would take off about {doubled:.4f} nats")
     terms = [t for t in p["limits"] if t["name"] != "floor"]
     if terms:
         each = ", ".join(f"{TERMS.get(t['name'], t['name'])} {t['nats']:.3f}" for t in p["limits"])
@@ -159,7 +160,8 @@ def _how_sure(p: dict[str, Any]) -> list[str]:
                 "" if near is None else _range(near),
                 f"{format_quantity(each['median'])}  {_range(each['interval'])}",
             ])  # fmt: skip
-    header = ["", "plan", f"within {region['epsilon']:g} nats of it", "each draw's own optimum"]
+    unit = {"nats": " nats", "probability": " (probability)"}.get(region["unit"], "")
+    header = ["", "plan", f"within {region['epsilon']:g}{unit} of it", "each draw's own optimum"]
     arrangements = ", ".join(f"{a} {s:.2f}" for a, s in own["arrangements"].items() if s > 0)
     return ["", *table(header, rows), *folded(f"arrangements of the draws' own: {arrangements}")]
 

@@ -248,6 +248,22 @@ def test_a_design_that_cannot_be_trained_is_refused(run, said):
         ({"arrangements": ["forest"]}, "arrangement forest is not one of trunk, independent"),
         ({"arrangements": ["joint"]}, "nothing to choose from: joint: no law"),
         ({"prob": 1.0}, "prob must lie between 0 and 1"),
+        ({"draws": 0}, "draws must be at least 1, got 0"),
+        ({"draws": -1}, "draws must be at least 1, got -1"),
+        (
+            {
+                "prob": 2,
+                "flops": 0,
+                "risk": "dice",
+                "arrangements": ["forest"],
+                "on": "x",
+                "kind": "y",
+                "stretch": 0.1,
+                "epsilon": 0,
+                "weights": {"law": 1},
+            },
+            "forest.*prob must.*epsilon.*flops must.*dice.*unknown domain.*stretch.*'y'.*on 'x'",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_the_remedy(wrong, said):
