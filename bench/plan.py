@@ -59,7 +59,7 @@ def outlook_of(domains: int, draws: int) -> Outlook:
     """Those draws, with a discrepancy beyond a small sweep."""
     levels = np.array([1e6, 1e8]), np.array([3e7, 3e9]), np.array([3e6, 3e8])
     discrepancy = Discrepancy(Hull.of(Run(*levels)), 0.3, 0.035, 0.3)
-    return Outlook(made_up(domains, draws), Beyond.of(discrepancy, domains, draws, 0))
+    return Outlook(made_up(domains, draws), Beyond.of(discrepancy, domains, [draws], 0))
 
 
 def timed(domains: int, draws: int, risk: str) -> tuple[float, float, float]:

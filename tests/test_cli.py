@@ -190,6 +190,10 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
 
     replace_api(monkeypatch, "bayeslaw.plan.plan", "plan", fake)
     out = tmp_path / "plan.json"
+    written, once = api("bayeslaw.plan.plan", "written"), []
+    replace_api(
+        monkeypatch, "bayeslaw.plan.plan", "written", lambda p: once.append(p) or written(p)
+    )
     code, said, _ = say(
         "plan", files / "split.nc", "--flops", "0.1T", "--weight", "d0=2", "--weight", "d1=1",
         "--risk", "quantile:0.9", "--arrangement", "trunk", "--stretch", "inf", "--out", out,
@@ -200,6 +204,7 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
              "designs": None, "hardware": None}  # fmt: skip
     assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
+    assert len(once) == 1
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"
 
 
@@ -353,7 +358,7 @@ def test_runs_are_suggested_with_the_promised_keys(say, files, tmp_path):
         assert (code, answer["schema"]) == (DONE, 1)
         for said in answer["runs"]:
             assert set(said) == {"params", "pretrain_tokens", "specialize_tokens", "branch",
-                                "flops", "evsi", "evsi_per_flop"}  # fmt: skip
+                                "flops", "evsi", "evsi_error", "evsi_per_flop"}  # fmt: skip
     assert all(len(line) <= 80 for line in say(*how)[1].splitlines())
 
 
@@ -405,6 +410,9 @@ MISTAKES = [
     ("plan SPLIT_NC --flops 1e17 --days 3", "give a budget"),
     ("plan SPLIT_NC --days 3 --device abacus", "'abacus' is not one of"),
     ("plan SPLIT_NC --flops 1e17 --designs none.csv", "not readable"),
+    ("plan SPLIT_NC --flops 1e17 --mfu 0.5 --count 4", "--mfu, --count would change nothing"),
+    ("plan SPLIT_NC --flops 1e17 --precision fp8 --devices x.toml", "--precision, --devices"),
+    ("plan SPLIT_NC --target d0=2 --weight d1=2", "weights do not count"),
     ("plan SPLIT_NC --target d0=2 --risk cvar:0.1", "leave out --risk"),
     ("plan SPLIT_NC --target zz=2", "zz"),
     ("plan SPLIT_NC --target d0=0.5", "floor of d0"),

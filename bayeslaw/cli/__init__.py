@@ -381,9 +381,13 @@ def plan(
         str | None, typer.Option(help="h100, a100, ... or one of --devices. Default: h100.")
     ] = None,
     devices: Annotated[Path | None, typer.Option(metavar="TOML", help="Your own devices.")] = None,
-    precision: Annotated[str, typer.Option(help="That sets the peak.")] = "bf16",
-    mfu: Annotated[float, typer.Option(help="Share of the peak that is reached.")] = 0.4,
-    count: Annotated[int, typer.Option(help="Devices at once.")] = 1,
+    precision: Annotated[
+        str | None, typer.Option(help="That sets the peak. Default: bf16.")
+    ] = None,
+    mfu: Annotated[
+        float | None, typer.Option(help="Share of the peak that is reached. Default: 0.4.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="Devices at once. Default: 1.")] = None,
     designs: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Your own designs, scored beside it: CSV.")
     ] = None,
@@ -410,6 +414,12 @@ def plan(
         )
     if losses and (risk, on) != ("mean", "loss"):
         raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
+    about = {"precision": precision, "mfu": mfu, "count": count}
+    about = {name: value for name, value in about.items() if value is not None}
+    of_device = [*about, *(["devices"] if devices is not None else [])]
+    if of_device and not timed and device is None:
+        named = ", ".join("--" + name for name in of_device)
+        raise BayeslawError(f"{named} would change nothing: give --device, or a budget in time")
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
@@ -417,10 +427,11 @@ def plan(
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import read_own
     from bayeslaw.plan.plan import plan as choose
+    from bayeslaw.plan.written import write_json
 
     hardware = None
     if timed or device is not None:
-        hardware = Hardware(find_device(device or "h100", devices), precision, mfu, count)
+        hardware = Hardware(find_device(device or "h100", devices), **about)  # type: ignore[arg-type]
     if timed:
         assert hardware is not None
         flops = hardware.flops(*hours)
@@ -440,7 +451,7 @@ def plan(
             )  # fmt: skip
         said = chosen.to_json()
     if out is not None:
-        chosen.write(out)
+        write_json(said, out)
     if json:
         print_answer(said)
     else:
@@ -508,6 +519,7 @@ def suggest(
     arrangements: Arrangements = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    draws: Annotated[int, typer.Option(min=1, help="More: a smaller simulation error.")] = 500,
     seed: Seed = 0,
     accept: Accept = False,
     json: Json = False,
@@ -523,7 +535,7 @@ def suggest(
     with progress("ranking"):
         said = rank(
             fitted, plan_flops, spend, runs, shares or None, arrangements or None, stretch, ours,
-            accept=accept, kind=kind, seed=seed,
+            draws, accept=accept, kind=kind, seed=seed,
         ).to_json()  # fmt: skip
     if json:
         print_answer(said)

@@ -15,12 +15,13 @@ TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
 def cautions(p: dict[str, Any]) -> list[str]:
     """Why a plan may be worth less than its numbers say."""
-    lines = [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
+    lines = list(p["certificate"]["faults"])
+    lines += [f"at the edge of what the sweep supports: {bound}" for bound in p["at_bound"]]
     beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
     lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
     if p["budget"]["spent"] < 0.999:
         lines.append(
-            f"spends {100 * p['budget']['spent']:.2g} % of the budget: further from the sweep more "
+            f"spends {100 * p['budget']['spent']:.3g} % of the budget: further from the sweep more "
             "compute carries more risk"
         )
     return [part for line in lines for part in folded(line)]
@@ -37,7 +38,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         )
     if p["hardware"] is not None:
         h = p["hardware"]
-        money = "" if h["money"] is None else f", {h['money']:,.0f} dollars"
+        money = "" if h["money"] is None else f", {h['money']:,.0f} of its price"
         lines += folded(
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
@@ -85,7 +86,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
 
 
 def suggest(said: dict[str, Any]) -> list[str]:
-    """A row for every run, best first."""
+    """A row for every run, in the order of choice."""
     head = f"knowing the truth would be worth {said['evpi']:.4f} nats to the plan"
     rows = [
         [
@@ -94,19 +95,21 @@ def suggest(said: dict[str, Any]) -> list[str]:
             r["branch"],
             format_quantity(r["flops"]),
             f"{r['evsi']:.5f}",
+            f"± {r['evsi_error']:.5f}",
             f"{r['evsi_per_flop'] / said['price_per_flop']:.3g}x" if said["price_per_flop"] else "",
         ]
         for i, r in enumerate(said["runs"])
     ]
-    header = ["", "N", "D", "D′", "branch", "FLOPs", "nats", "against the plan"]
+    header = ["", "N", "D", "D′", "branch", "FLOPs", "nats", "", "vs plan"]
     lines = [head, "", *table(header, rows)] if rows else [head]
     if said["enough"]:
         some = "no further run" if rows else "no run"
-        lines += ["", f"{some} is worth its FLOPs: they buy more in the plan itself"]
+        lines += ["", f"{some} is shown to be worth its FLOPs: in the plan they buy as much"]
     if rows:
         lines += ["", *folded(
-            "nats: by how much the plan's expected loss drops, given those chosen before it; "
-            "against the plan: per FLOP, over what a FLOP more of the plan's budget buys"
+            "nats: by how much the plan's expected loss drops, given the runs above it (± one "
+            "standard error of the simulation); vs plan: per FLOP, over what a FLOP "
+            "more of the plan's budget buys"
         )]  # fmt: skip
     return lines
 
@@ -124,11 +127,10 @@ def _worth(p: dict[str, Any]) -> list[str]:
         if p["evpi_flops"] is not None
         else "more than any budget would buy"
     )
-    doubled = math.log(2) * p["shadow_price"]
-    lines = [
-        f"knowing the truth would be worth {p['evpi']:.4f} nats, {equal}",
-        f"twice the budget would take off about {doubled:.4f} nats",
-    ]
+    lines = [f"knowing the truth would be worth {p['evpi']:.4f} nats, {equal}"]
+    if p["shadow_price"] is not None:
+        doubled = math.log(2) * p["shadow_price"]
+        lines.append(f"twice the budget would take off about {doubled:.4f} nats")
     terms = [t for t in p["limits"] if t["name"] != "floor"]
     if terms:
         each = ", ".join(f"{TERMS.get(t['name'], t['name'])} {t['nats']:.3f}" for t in p["limits"])
@@ -158,7 +160,8 @@ def _how_sure(p: dict[str, Any]) -> list[str]:
                 "" if near is None else _range(near),
                 f"{format_quantity(each['median'])}  {_range(each['interval'])}",
             ])  # fmt: skip
-    header = ["", "plan", f"within {region['epsilon']:g} nats of it", "each draw's own optimum"]
+    unit = {"nats": " nats", "probability": " (probability)"}.get(region["unit"], "")
+    header = ["", "plan", f"within {region['epsilon']:g}{unit} of it", "each draw's own optimum"]
     arrangements = ", ".join(f"{a} {s:.2f}" for a, s in own["arrangements"].items() if s > 0)
     return ["", *table(header, rows), *folded(f"arrangements of the draws' own: {arrangements}")]
 

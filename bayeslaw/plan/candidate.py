@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from bayeslaw.errors import PlanError
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.optimum import Optimum, Question
 
+SIZES = ("params", "pretrain_tokens", "specialize_tokens")
+# Shares of compute in branches that people use as rules of thumb, by what they are called.
+RULES = {f"split at {share:.0%}": share for share in (0.1, 0.5)}
+Kind = Literal["optimum", "rule", "own"]
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """One design with the draws of its loss on every domain."""
+    """One design with the draws of its loss on every domain.
+
+    kind: an arrangement's optimum, a rule of thumb, or a design of the caller's own.
+    """
 
     name: str
+    kind: Kind
     arrangement: str
     run: Run  # fields of shape (domain,)
     losses: np.ndarray  # (draw, domain)
@@ -32,8 +43,10 @@ class Candidate:
         return float(ARRANGEMENTS[self.arrangement].flops(self.run))
 
 
-def scored(optima: Mapping[str, Optimum], asked: Question) -> list[Candidate]:
-    """Designs by name, with the draws of their losses. Within `double()`."""
+def scored(
+    optima: Mapping[str, Optimum], asked: Question, kinds: Sequence[Kind]
+) -> list[Candidate]:
+    """Designs by name, with the draws of their losses. kinds: of each. Within `double()`."""
     if not optima:
         return []
     fields = np.stack([np.stack(o.run[:3]) for o in optima.values()])
@@ -41,20 +54,41 @@ def scored(optima: Mapping[str, Optimum], asked: Question) -> list[Candidate]:
     losses, totals, risks = (np.asarray(a) for a in answers)
     return [
         Candidate(
-            name, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound, o.point
+            name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
+            None if kind == "own" else o.point,
         )
-        for i, (name, o) in enumerate(optima.items())
-    ]
+        for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
+    ]  # fmt: skip
 
 
 def own_designs(designs: Mapping[str, Run], domains: int) -> dict[str, Optimum]:
-    """The caller's designs, of the arrangement that would train them."""
-    found = {}
+    """The caller's designs, of the arrangement that would train them. Raises `PlanError` with all
+    their faults."""
+    found, faults = {}, []
     for name, run in designs.items():
-        full = Run(*(np.broadcast_to(np.asarray(f, float), (domains,)) for f in run[:3]))
+        if name in ARRANGEMENTS or name in RULES:
+            faults.append(f"design '{name}' has the name of a candidate of the plan's; rename it")
+        wrong, fields = [], []
+        for size, given in zip(SIZES, run[:3], strict=True):
+            try:
+                values = np.broadcast_to(np.asarray(given, float), (domains,))
+            except (TypeError, ValueError):
+                wrong.append(f"{size} of design '{name}' is {given!r}; give 1 number or {domains}")
+                continue
+            positive = size != "specialize_tokens"
+            if not (np.isfinite(values) & (values > 0 if positive else values >= 0)).all():
+                least = "more than 0" if positive else "0 or more"
+                wrong.append(f"{size} of design '{name}' is {given!r}; it must be {least}, finite")
+            fields.append(values)
+        faults += wrong
+        if wrong:
+            continue
+        full = Run(*fields)
         if np.ptp(full.params) or np.ptp(full.pretrain_tokens):
             kind = "independent"
         else:
             kind = "trunk" if full.specialize_tokens.any() else "generalist"
         found[name] = Optimum(kind, full, (), np.empty(0))
+    if faults:
+        raise PlanError("the designs cannot be scored: " + "; ".join(faults))
     return found

@@ -31,30 +31,43 @@ class Certificate:
 
     gradient: the largest slope left along designs of equal cost, nats for a unit of the log of a
         ratio, edges of the box aside; None where the risk has kinks. starts, agree: how many
-        starts were tried, and how many ended within 1e-6 nats of the best. grid_gap: by how much
-        the best of a coarse grid (the same ratios for every domain) is above it, nats; less than 0
-        is a fault. convex: whether every local optimum is global; None where that is not known.
+        designs were sought, the plan and one from each start, and how many of them are within 1e-6
+        of the best. start_gap, grid_gap: by how much the best of the starts, and that of a coarse
+        grid (the same ratios for every domain), are above the plan, in units of the risk; less than
+        0 is a fault. convex: whether every local optimum is global; None where that is not known.
     """
 
     gradient: float | None
     starts: int
     agree: int
+    start_gap: float
     grid_gap: float
     convex: bool | None
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What was found that is better than the optimum; empty where nothing was."""
+        gaps = {"another start ended": self.start_gap, "a design of a grid is": self.grid_gap}
+        return tuple(
+            f"not the optimum: {what} {-gap:.2g} lower in risk"
+            for what, gap in gaps.items() if gap < -AGREE
+        )  # fmt: skip
 
 
 def certify(asked: Question, optimum: Optimum) -> Certificate:
     """Look at an optimum again, from other sides. Within `double()`."""
     space = asked.space(optimum.arrangement)
-    best = _risk(asked, [optimum.run])[0]
+    here = float(_risk(asked, [optimum.run])[0])
     starts = space.starts()
     if asked.risk != MEAN:
         starts = starts[:: max(1, len(starts) // OTHERS)][:OTHERS]
     ended = [optimise(asked, optimum.arrangement, start=u).run for u in starts]
-    agree = int((_risk(asked, ended) <= best + AGREE).sum())
+    every = np.array([here, *_risk(asked, ended)])
+    agree = int((every <= np.nanmin(every) + AGREE).sum())
     grid = [space.design(u) for u in space.grid(GRID)]
-    gap = float(np.nanmin(_risk(asked, grid)) - best)
-    return Certificate(_gradient(asked, optimum), len(starts), agree, gap, convex(asked))
+    started, gridded = (float(np.nanmin(f) - here) for f in (every[1:], _risk(asked, grid)))
+    slope = _gradient(asked, optimum)
+    return Certificate(slope, len(every), agree, started, gridded, convex(asked))
 
 
 def convex(asked: Question) -> bool | None:

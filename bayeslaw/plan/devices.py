@@ -99,13 +99,6 @@ class Hardware:
         return self.device.price
 
 
-def measured_mfu(flops: float, seconds: float, hardware: Hardware) -> float:
-    """The share of the peak that runs reached: their FLOPs over what their devices could have
-    done in that time. `hardware.mfu` does not matter."""
-    peak = hardware.device.peak[hardware.precision] * hardware.count
-    return flops / (seconds * peak)
-
-
 def read_devices(path: str | Path | None = None) -> dict[str, Device]:
     """The shipped devices, and those of a TOML of the user's, which come before them.
 

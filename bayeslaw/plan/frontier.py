@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.plan.candidate import Candidate
-from bayeslaw.plan.plan import assessable, decide, question, with_reference
+from bayeslaw.plan.plan import assessable, decide, faults_of, question, with_reference
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import SCHEMA, interval, sizes
 
@@ -30,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Frontier:
-    """Plans of rising budgets; their risk never rises."""
+    """Plans of rising budgets; their risk never rises, unless it is on regret."""
 
     points: tuple[Point, ...]
     domains: tuple[str, ...]
@@ -95,14 +94,13 @@ def frontier(
     Other arguments and errors as of `plan`.
     """
     low, high = flops
-    if not (0 < low < high < np.inf):
-        raise PlanError(f"flops must be a range LOW:HIGH, 0 < LOW < HIGH, got {low:g}:{high:g}")
-    if points < 2:
-        raise PlanError(f"a frontier has at least 2 points, got {points}")
-    if not 0 < prob < 1:
-        raise PlanError(f"prob must lie between 0 and 1, got {prob}")
     fitted = fitted.accept(accept)
-    first = question(fitted, low, weights, risk, stretch, draws, kind, on, seed)
+    also = faults_of(fitted, arrangements, prob)
+    ranged = 0 < low < high < np.inf
+    also.unless(ranged, f"flops must be a range LOW:HIGH, 0 < LOW < HIGH, got {low:g}:{high:g}")
+    also.unless(points >= 2, f"a frontier has at least 2 points, got {points}")
+    start = low if ranged else 1.0  # its fault is told already
+    first = question(fitted, start, weights, risk, stretch, draws, kind, on, seed, also)
     assessed, allowed, _ = assessable(fitted, arrangements)
     found: list[Point] = []
     with double():

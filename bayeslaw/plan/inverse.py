@@ -6,25 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.limits import floors
-from bayeslaw.plan.optimum import Optimum, Question, optimise
-from bayeslaw.plan.plan import EPSILON, Plan, answered, assessable, question
+from bayeslaw.plan.optimum import Optimum, Question, optimise, within
+from bayeslaw.plan.plan import EPSILON, Plan, answered, assessable, faults_of, question
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import WEIGHTED
 
 STEP = 1.0  # e-folds between the budgets of a first look
 BELOW, ABOVE = 1e-3, 1e9  # times the sweep's smallest and largest run
+LOWEST = 1e-15  # times the sweep's smallest run: further down no budget is sought
 PRECISE = 5e-3  # of the log of a budget
-NEAR = 0.02  # nats: arrangements that miss by more, at their best expected loss, are left behind
-STEPS_DOWN = 6  # of `STEP`, from where the mean's designs reach the targets
+NEAR = 0.05  # nats: arrangements that miss by more, at their best expected loss, are left behind
+AROUND = 4  # steps from where the mean's designs come nearest, that the risk's own are tried
+FAR = 0.5  # nats: targets that the mean's designs miss by more are looked at less closely
+AGAIN = 6  # times that a budget is raised, twice as far each time, for a plan that falls short
 
 
 def reach(
@@ -52,10 +55,15 @@ def reach(
     Raises `PlanError` where no budget reaches them, with the posterior of the laws' floors.
     """
     fitted = fitted.accept(accept)
-    losses = _targets(fitted, targets)
-    if not 0 < prob < 1:
-        raise PlanError(f"prob must lie between 0 and 1, got {prob}")
-    asked = question(fitted, 1.0, weights, Risk("quantile", prob), stretch, draws, kind, seed=seed)
+    also = faults_of(fitted, arrangements, prob, epsilon, designs)
+    losses = also.of(lambda: _targets(fitted, targets))
+    also.unless(
+        not weights or WEIGHTED in targets,
+        f"weights do not count unless '{WEIGHTED}' is among the targets: leave them out",
+    )
+    risk = Risk("quantile", prob)
+    asked = question(fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also)
+    assert losses is not None
     if not np.isfinite(losses[-1]):  # the start is the best expected loss of what is asked for
         named = np.isfinite(losses[:-1]).astype(float)
         asked = replace(asked, weights=named / named.sum())
@@ -63,8 +71,17 @@ def reach(
     _, allowed, _ = assessable(fitted, arrangements)
     with double():
         flops = _least(fitted, asked, allowed, targets, prob)
-    return answered(
-        fitted, asked.at(flops), arrangements, prob, designs, "loss", kind, epsilon, hardware
+    # The answer seeks its design from other starts, and may miss by a draw.
+    for more in (0, *(2**i for i in range(AGAIN))):
+        answer = answered(
+            fitted, asked.at(flops * float(np.exp(more * PRECISE))), arrangements, prob, designs,
+            "loss", kind, epsilon, hardware,
+        )  # fmt: skip
+        if answer.p_reached >= prob:
+            return answer
+    raise PlanError(
+        f"budgets near {flops:.3g} FLOPs reach the targets with probability {prob:g} at designs "
+        f"that the optimiser does not find again; it got {answer.p_reached:.3g}. Take more draws"
     )
 
 
@@ -75,53 +92,90 @@ def _least(
     targets: Mapping[str, float],
     prob: float,
 ) -> float:
-    """A first look at the designs of least expected loss, then the risk itself. Within
-    `double()`."""
+    """A first look at the designs of least expected loss, then the risk's own: they reach it with
+    less. The least budget that was seen to reach it, to `PRECISE`. Within `double()`."""
     best: dict[str, np.ndarray] = {}  # arrangement -> point, to go on from
+    close = list(arrangements)
 
-    def rough(log_flops: float) -> float:
-        here = asked.expected.at(float(np.exp(log_flops)))
-        optima = {a: optimise(here, a, start=best.get(a)) for a in arrangements}
-        best.update({a: o.point for a, o in optima.items()})
-        return float(_risks(asked, list(optima.values())).min())
-
-    def exact(log_flops: float) -> float:
-        here = asked.at(float(np.exp(log_flops)))
-        near = replace(here, risk=here.risk.descents[0])  # the smooth stand-in finds the designs
-        optima = [optimise(near, a, start=best[a]) for a in close]
+    def sought(here: Question) -> np.ndarray:
+        optima = [optimise(here, a, start=best.get(a)) for a in close]
         best.update({o.arrangement: o.point for o in optima})
-        return float(_risks(here, optima).min())
+        return _missed(asked, optima, prob)
 
-    low, high = fitted.ranges.get("flops", (1e15, 1e21))
-    grid = np.arange(np.log(low * BELOW), np.log(high * ABOVE), STEP)
-    seen = []
+    def rough(log_flops: float) -> np.ndarray:
+        return sought(asked.expected.at(float(np.exp(log_flops))))
+
+    def exact(log_flops: float, risk: Risk = asked.risk.descents[0]) -> float:
+        # The smooth stand-in finds designs fast; the last word is the answer's.
+        own = replace(asked.at(float(np.exp(log_flops))), risk=risk)
+        return float(min(rough(log_flops).min(), sought(own).min()))
+
+    low, high = (float(np.log(f)) for f in fitted.ranges.get("flops", (1e15, 1e21)))
+    grid = np.arange(low + np.log(BELOW), high + np.log(ABOVE), STEP)
+    seen: list[float] = []
     for log_flops in grid:
-        seen.append(rough(log_flops))
+        each = rough(log_flops)
+        seen.append(float(each.min()))
         if seen[-1] <= 0:
+            close = [a for a, r in zip(close, each, strict=True) if r < each.min() + NEAR]
             break
         if len(seen) > 12 and seen[-1] > min(seen) + 0.1:
             break  # it has been rising for long
+    top: float | None = float(grid[len(seen) - 1])
     if seen[-1] > 0:
-        _refuse(fitted, asked, arrangements, targets, prob, float(grid[int(np.argmin(seen))]))
-    if len(seen) == 1:
-        return float(np.exp(grid[0]))
-    top = float(brentq(rough, grid[len(seen) - 2], grid[len(seen) - 1], xtol=PRECISE))
-    here = asked.at(float(np.exp(top)))
-    each = _risks(here, [optimise(here.expected, a, start=best[a]) for a in arrangements])
-    close = [a for a, r in zip(arrangements, each, strict=True) if r < each.min() + NEAR]
-    # The risk's own designs reach it with less, if not by much.
-    bottom, width = top, STEP / 8
-    while exact(bottom) <= 0 and top - bottom < STEPS_DOWN * STEP:
-        top, bottom, width = bottom, bottom - width, 2 * width
-    if bottom == top:
-        return float(np.exp(top + PRECISE))
-    root = brentq(exact, bottom, top, xtol=PRECISE)
-    return float(np.exp(root + PRECISE))
+        middle = int(np.argmin(seen))
+        around, step = (AROUND, STEP / 4) if min(seen) < FAR else (1, STEP)
+        ends = np.clip([middle - around, middle + around], 0, len(seen) - 1)
+        fine = np.arange(grid[ends[0]], grid[ends[1]] + step / 2, step)
+        near = [float(x) for x in sorted(fine, key=lambda x: abs(x - grid[middle]))]
+        top = next((x for x in near if min(exact(x), exact(x, asked.risk)) <= 0), None)
+        larger = (asked.at(float(np.exp(x))) for x in grid[middle : middle + around + 1])
+        tried = (_below(here, close, prob) for here in larger if top is None)
+        top = next((x for x in tried if x is not None), top)
+        if top is None:
+            searched = (float(np.exp(grid[0])), float(np.exp(grid[len(seen) - 1])))
+            _refuse(fitted, asked, arrangements, targets, prob, float(grid[middle]), searched)
+    assert top is not None
+    width = STEP / 4
+    while exact(top - width) <= 0:
+        top, width = top - width, 2 * width
+        if top < low + np.log(LOWEST):
+            raise PlanError(
+                f"every budget down to {np.exp(top):.3g} FLOPs reaches the targets with "
+                f"probability {prob:g}: there is no least one. Ask for lower losses"
+            )
+    bottom = top - width
+    while top - bottom > PRECISE:  # the upper end has been seen to reach it, the lower one not to
+        between = (top + bottom) / 2
+        if exact(between) <= 0:
+            top = between
+        else:
+            bottom = between
+    return float(np.exp(top))
 
 
-def _risks(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
+def _below(asked: Question, arrangements: Sequence[str], prob: float) -> float | None:
+    """The log of a budget below a large one that reaches the targets: of designs that may spend
+    less, where more carries more risk. Within `double()`."""
+    optima = [within(asked, optimise(asked, a)) for a in arrangements]
+    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) for o in optima]
+    missed = _missed(asked, optima, prob)
+    reached = [c for c, m in zip(costs, missed, strict=True) if m <= 0]
+    return float(np.log(min(reached))) if reached else None
+
+
+def _missed(asked: Question, optima: Sequence[Optimum], prob: float) -> np.ndarray:
+    """By how much each design misses the targets, nats: the order statistic of its shortfalls that
+    is at most 0 if and only if a share `prob` of the draws reaches them."""
+    losses = _losses(asked, optima)
+    short = np.sort(np.stack([np.asarray(asked.stakes.of(each)) for each in losses]), axis=1)
+    count = short.shape[1]
+    return np.asarray(short[:, min(count, int(np.ceil(prob * count - 1e-9))) - 1])
+
+
+def _losses(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
     fields = np.stack([np.stack(o.run[:3]) for o in optima])
-    return np.asarray(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2])
+    return np.asarray(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[0])
 
 
 def _refuse(
@@ -131,16 +185,14 @@ def _refuse(
     targets: Mapping[str, float],
     prob: float,
     log_flops: float,
+    searched: tuple[float, float],
 ) -> None:
     here = asked.at(float(np.exp(log_flops)))
-    optima = [optimise(here, a) for a in arrangements]
-    best = optima[int(_risks(here, optima).argmin())]
-    fields = np.stack(best.run[:3])[None]
-    losses, _, _ = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
-    shortfall = np.asarray(asked.stakes.of(np.asarray(losses)[0]))
+    losses = _losses(asked, [optimise(here, a) for a in arrangements])
+    reached = max(float((np.asarray(asked.stakes.of(each)) <= 0).mean()) for each in losses)
     faults = [
-        f"no budget reaches the targets with probability {prob:g}; the best, "
-        f"{here.flops:.3g} FLOPs, with {float((shortfall <= 0).mean()):.2g}"
+        f"no budget from {searched[0]:.3g} to {searched[1]:.3g} FLOPs reaches the targets with "
+        f"probability {prob:g}; about the best, {here.flops:.3g} FLOPs, with {reached:.3g}"
     ]
     floor = floors(asked.outlook.curves)
     for name, target in targets.items():

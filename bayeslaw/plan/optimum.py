@@ -137,10 +137,12 @@ def optimise(
 
 def price(asked: Question, optimum: Optimum) -> float:
     """Nats that an e-fold more of the budget takes off the risk, N growing: at an optimum no other
-    use of it is better (the envelope theorem). Within `double()`."""
+    use of it is better (the envelope theorem). Of a risk that has a smooth stand-in it is that of
+    the stand-in: one order statistic's own slope is chance. A reference is held. Within
+    `double()`."""
     space = asked.space(optimum.arrangement)
     fields = np.stack(optimum.run[:3])
-    found = compiled.slopes(asked.risk.descents[-1])
+    found = compiled.slopes(asked.risk.descents[0])
     _, in_logs = found(asked.outlook, fields, asked.stakes)
     return float(priced(space, optimum.point[None], np.asarray(in_logs)[None])[2][0])
 

@@ -9,6 +9,7 @@ out: no plan can change it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import SimpleNamespace
@@ -41,16 +42,18 @@ class Beyond:
     slopes: Any
 
     @classmethod
-    def of(cls, discrepancy: Discrepancy, domains: int, draws: int, seed: int) -> Beyond:
-        """The functions that `Discrepancy.sample` draws, less their mean over the draws: it is 0
-        but for chance, and chance must not tilt a plan."""
+    def of(cls, discrepancy: Discrepancy, domains: int, counts: Sequence[int], seed: int) -> Beyond:
+        """The functions that `Discrepancy.sample` draws, less their mean over the draws of each
+        law: it is 0 but for chance, and chance must tilt neither a plan nor what a law alone would
+        say. counts: draws of each law."""
         unit = replace(discrepancy, hull=_Unit())  # type: ignore[arg-type]
-        slopes = unit.sample(Run(np.ones(len(AXES)), 1.0), domains, draws, seed)
+        slopes = unit.sample(Run(np.ones(len(AXES)), 1.0), domains, sum(counts), seed)
+        by_law = np.split(slopes, np.cumsum(counts)[:-1])
         hull = discrepancy.hull
         each = np.array([learnt()["distance"][name] for name in AXES])
         return cls(
             np.array(hull.low), np.array(hull.high), each, float(hull.shortest),
-            slopes - slopes.mean(0),
+            np.concatenate([s - s.mean(0) for s in by_law]),
         )  # fmt: skip
 
     def distance(self, run: Run, width: float = 0.0) -> Any:
@@ -91,14 +94,21 @@ class Outlook:
         cls, fitted: Ensemble, kind: str = "calibrated", draws: int = 1000, seed: int = 0
     ) -> Outlook:
         """Joint draws of an ensemble. Raises `PlanError` on a kind that it cannot give."""
-        if kind not in KINDS:
-            raise PlanError(f"kind '{kind}' is not one of {', '.join(KINDS)}")
+        check_kind(fitted, kind)
         curves = fitted.curves(draws)
         if kind == "mean":
             return cls(curves)
-        if fitted.discrepancy is None:
-            raise PlanError("this fit knows no discrepancy; plan with kind 'mean', or fit again")
-        return cls(curves, Beyond.of(fitted.discrepancy, len(fitted.domains), draws, seed))
+        assert fitted.discrepancy is not None
+        counts = [next(iter(theta.values())).shape[0] for theta in curves.thetas]
+        return cls(curves, Beyond.of(fitted.discrepancy, len(fitted.domains), counts, seed))
+
+    def centred(self, rows: np.ndarray, weight: np.ndarray) -> Outlook:
+        """The same, with the discrepancy of some draws, a law's, of mean 0 under these weights."""
+        if self.beyond is None:
+            return self
+        slopes = np.array(self.beyond.slopes)
+        slopes[rows] -= np.tensordot(weight, slopes[rows], 1)
+        return Outlook(self.curves, replace(self.beyond, slopes=slopes))
 
     @cached_property
     def few(self) -> Outlook:
@@ -177,6 +187,14 @@ class Outlook:
             return Outlook(curves)
         slopes = self.beyond.slopes[self.rows(step)]
         return Outlook(curves, replace(self.beyond, slopes=slopes))
+
+
+def check_kind(fitted: Ensemble, kind: str) -> None:
+    """Raise `PlanError` unless an ensemble can give draws of this kind."""
+    if kind not in KINDS:
+        raise PlanError(f"kind '{kind}' is not one of {', '.join(KINDS)}")
+    if kind == "calibrated" and fitted.discrepancy is None:
+        raise PlanError("this fit knows no discrepancy; plan with kind 'mean', or fit again")
 
 
 for _cls, _fields in (

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayeslaw.cost import trunk_flops
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.candidate import SIZES, own_designs
 from bayeslaw.plan.plan import Plan, plan
 from bayeslaw.plan.risk import Risk
 from bayeslaw.quantity import parse_quantity
-
-SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 
 
 def evaluate_plan(
@@ -32,20 +31,14 @@ def evaluate_plan(
     regrets are found by their names.
 
     designs: name -> a design; its fields are scalars or of shape (domain,). flops: the budget;
-    by default what the dearest design costs as one trunk. settings: as of `plan`.
+    by default what the dearest design costs. settings: as of `plan`.
     """
     if not designs:
         raise PlanError("there are no designs to evaluate")
+    mine = own_designs(designs, len(fitted.domains))
     if flops is None:
-        flops = max(_cost(run, len(fitted.domains)) for run in designs.values())
+        flops = max(float(ARRANGEMENTS[o.arrangement].flops(o.run)) for o in mine.values())
     return plan(fitted, flops, weights, risk, designs=designs, **settings)
-
-
-def _cost(run: Run, domains: int) -> float:
-    n, d, split = (np.broadcast_to(np.asarray(f, float), (domains,)) for f in run[:3])
-    if np.ptp(n) or np.ptp(d):
-        return float((6 * n * (d + split)).sum())
-    return float(trunk_flops(n[0], d[0], split))
 
 
 def read_own(path: str | Path, domains: Sequence[str]) -> dict[str, Run]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -19,21 +18,20 @@ from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
-from bayeslaw.plan.candidate import Candidate, own_designs, scored
+from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
 from bayeslaw.plan.devices import Hardware
+from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
 from bayeslaw.plan.information import Information, information
 from bayeslaw.plan.limits import Term, limits
 from bayeslaw.plan.optimum import Optimum, Question, optimise, price, within
-from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.outlook import Outlook, check_kind
 from bayeslaw.plan.region import Region, near_optimal
-from bayeslaw.plan.risk import Risk, parse_risk
+from bayeslaw.plan.risk import NATS, Risk, parse_risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
-from bayeslaw.plan.written import written
-from bayeslaw.whole import whole
+from bayeslaw.plan.written import write_json, written
 
-SPLITS = (0.1, 0.5)  # shares of compute in branches that people use as rules of thumb
 EPSILON = 0.01  # nats within which a design is as good as the plan
 On = Literal["loss", "regret"]
 ON: tuple[On, ...] = ("loss", "regret")
@@ -73,7 +71,7 @@ class Plan:
     def by_arrangement(self) -> dict[str, Candidate]:
         """Every assessable arrangement at its own optimum."""
         every = (self.chosen, *self.others)
-        return {c.arrangement: c for c in every if c.name == c.arrangement}
+        return {c.arrangement: c for c in every if c.kind == "optimum"}
 
     @cached_property
     def hindsight(self) -> Hindsight:
@@ -114,6 +112,14 @@ class Plan:
         return float((named["trunk"].totals < named["generalist"].totals).mean())
 
     @cached_property
+    def p_reached(self) -> float:
+        """Probability that all targets are reached; 1 where there are none."""
+        if self.asked.targets is None:
+            return 1.0
+        every = np.concatenate([self.chosen.losses, self.chosen.totals[:, None]], 1)
+        return float((every <= self.asked.targets + 1e-12).all(1).mean())
+
+    @cached_property
     def region(self) -> Region:
         """Designs within `epsilon` of the plan's risk."""
         with double():
@@ -127,8 +133,11 @@ class Plan:
             return information(self.asked, optima, self.hindsight.among(self.allowed))
 
     @cached_property
-    def shadow_price(self) -> float:
-        """Nats that an e-fold more of the budget takes off the risk."""
+    def shadow_price(self) -> float | None:
+        """Nats that an e-fold more of the budget takes off the risk. None where the risk is not in
+        nats, and on regret, whose reference moves with the budget."""
+        if self.risk.unit != NATS or self.on == "regret":
+            return None
         if self.chosen.flops < self.flops * (1 - 1e-6):
             return 0.0
         with double():
@@ -169,10 +178,7 @@ class Plan:
 
     def write(self, path: str | Path) -> Path:
         """Write plan.json, atomically."""
-        path = Path(path)
-        with whole(path) as beside:
-            beside.write_text(json.dumps(self.to_json(), indent=1) + "\n")
-        return path
+        return write_json(self.to_json(), path)
 
 
 def _as_optimum(c: Candidate) -> Optimum:
@@ -213,7 +219,8 @@ def plan(
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
-    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed)
+    also = faults_of(fitted, arrangements, prob, epsilon, designs)
+    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also)
     return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
 
 
@@ -228,16 +235,13 @@ def answered(
     epsilon: float = EPSILON,
     hardware: Hardware | None = None,
 ) -> Plan:
-    """The plan that answers a question. Arguments as of `plan`."""
+    """The plan that answers a question. Arguments as of `plan`, checked by `faults_of`."""
     assessed, allowed, without = assessable(fitted, arrangements)
-    if not 0 < prob < 1:
-        raise PlanError(f"prob must lie between 0 and 1, got {prob}")
-    if not 0 < epsilon < np.inf:
-        raise PlanError(f"epsilon must be positive, in nats, got {epsilon}")
+    mine = own_designs(designs or {}, len(fitted.domains))
     with double():
         asked = with_reference(asked, assessed, on)
         found = decide(asked, assessed)
-        found += scored(own_designs(designs or {}, len(fitted.domains)), asked)
+        found += scored(mine, asked, ["own"] * len(mine))
     chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     wanted = asked.weights > 0  # a model that nobody wants goes nowhere
@@ -261,15 +265,41 @@ def question(
     kind: str = "calibrated",
     on: str = "loss",
     seed: int = 0,
+    also: Sequence[str] = (),
 ) -> Question:
-    """The arguments of `plan`, checked. Raises `PlanError`."""
-    budget, found = Budget.of(flops), parse_risk(risk)
-    share = _weights(fitted, weights)
-    bounds = bounds_of(fitted, stretch)
-    if on not in ON:
-        raise PlanError(f"on '{on}' is not one of {', '.join(ON)}")
+    """The arguments of `plan`, checked. also: faults that the caller has found in its others.
+    Raises `PlanError` with all of them."""
+    faults = Faults(also)
+    budget = faults.of(lambda: Budget.of(flops))
+    found = faults.of(lambda: parse_risk(risk))
+    share = faults.of(lambda: _weights(fitted, weights))
+    bounds = faults.of(lambda: bounds_of(fitted, stretch))
+    faults.of(lambda: check_kind(fitted, kind))
+    faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
+    faults.unless(draws >= 1, f"draws must be at least 1, got {draws}")
+    faults.tell()
+    assert budget is not None
+    assert found is not None
+    assert share is not None
+    assert bounds is not None
     outlook = _outlook(fitted, kind, draws, seed)
     return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
+
+
+def faults_of(
+    fitted: Ensemble,
+    arrangements: Sequence[str] | None,
+    prob: float = 0.9,
+    epsilon: float = EPSILON,
+    designs: Mapping[str, Run] | None = None,
+) -> Faults:
+    """What is wrong with the arguments of `plan` that are not part of the question."""
+    faults = Faults()
+    faults.of(lambda: assessable(fitted, arrangements))
+    faults.unless(0 < prob < 1, f"prob must lie between 0 and 1, got {prob}")
+    faults.unless(0 < epsilon < np.inf, f"epsilon must be positive, got {epsilon}")
+    faults.of(lambda: own_designs(designs or {}, len(fitted.domains)))
+    return faults
 
 
 @lru_cache(maxsize=4)
@@ -291,11 +321,11 @@ def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
     """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
     optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
     if "trunk" in optima:
-        for share in SPLITS:
+        for name, share in RULES.items():
             pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
             best = optimise(asked, "trunk", pins, optima["trunk"].point)
-            optima[f"split at {share:.0%}"] = within(asked, best, pins)
-    return scored(optima, asked)
+            optima[name] = within(asked, best, pins)
+    return scored(optima, asked, ["rule" if name in RULES else "optimum" for name in optima])
 
 
 def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:

@@ -71,14 +71,12 @@ def read_pool(path: str | Path, fitted: Ensemble) -> list[NextRun]:
             except ValueError:
                 faults.append(f"row {i + 2}: {column} is '{row.get(column)}'; write a number")
                 values[column] = 1.0
-        branch = str(row.get("branch") or "")
-        if values["specialize_tokens"] > 0 and branch not in fitted.domains:
-            faults.append(
-                f"row {i + 2}: branch '{branch}' is not one of {', '.join(fitted.domains)}"
-            )
-        if not values["params"] > 0 and "params" in table:
-            faults.append(f"row {i + 2}: params must be more than 0")
-        runs.append(NextRun(branch=branch if values["specialize_tokens"] > 0 else "", **values))
+        branch = str(row.get("branch") or "") if values["specialize_tokens"] > 0 else ""
+        run = NextRun(branch=branch, **values)
+        absent = [c for c in ("params", "pretrain_tokens") if c not in table]
+        wrong = [w for w in faults_of(run, fitted) if w.split()[0] not in absent]
+        faults += [f"row {i + 2}: {w}" for w in wrong]
+        runs.append(run)
     if not runs:
         faults.append("there are no runs")
     if faults:
@@ -86,8 +84,30 @@ def read_pool(path: str | Path, fitted: Ensemble) -> list[NextRun]:
     return [_priced(run, fitted) for run in runs]
 
 
+def faults_of(run: NextRun, fitted: Ensemble) -> list[str]:
+    """Why a run cannot be trained, or not be measured."""
+    faults = [
+        f"{name} is {value:g}; it must be more than 0 and finite"
+        for name, value in (("params", run.params), ("pretrain_tokens", run.pretrain_tokens))
+        if not 0 < value < np.inf
+    ]
+    faults += [
+        f"{name} is {value:g}; it must be 0 or more and finite"
+        for name, value in (("specialize_tokens", run.specialize_tokens), ("flops", run.flops))
+        if not 0 <= value < np.inf
+    ]
+    if (run.branch or run.specialize_tokens > 0) and run.branch not in fitted.domains:
+        faults.append(f"branch '{run.branch}' is not one of {', '.join(fitted.domains)}")
+    return faults
+
+
 def priced(runs: Sequence[NextRun], fitted: Ensemble) -> list[NextRun]:
-    """The runs, with the cost of those that say none."""
+    """The runs, with the cost of those that say none. Raises `PlanError` with all faults."""
+    faults = [f"run {i + 1}: {w}" for i, run in enumerate(runs) for w in faults_of(run, fitted)]
+    if not runs:
+        faults.append("there are no runs")
+    if faults:
+        raise PlanError("the pool cannot be ranked: " + "; ".join(faults))
     return [_priced(run, fitted) for run in runs]
 
 

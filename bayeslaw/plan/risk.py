@@ -18,6 +18,7 @@ import numpy as np
 
 from bayeslaw.errors import PlanError
 
+NATS = "nats"
 BANDWIDTH = 0.1  # of the draws' sd: how wide a step is made, to have a slope to go down
 
 
@@ -79,7 +80,7 @@ def _reach_smooth(draws: Any, level: float) -> Any:
 @dataclass(frozen=True)
 class Kind:
     """A row of `RISKS`. low, high: of the level (exclusive), None where it takes none. smooth: what
-    to go down first. steps: the risk itself has no slope to go down."""
+    to go down first. steps: the risk itself has no slope to go down. unit: of its value."""
 
     function: Callable[[Any, float], Any]
     low: float | None = None
@@ -87,6 +88,7 @@ class Kind:
     smooth: Callable[..., Any] | None = None
     steps: bool = False
     example: str = ""
+    unit: str = NATS
 
 
 RISKS: dict[str, Kind] = {
@@ -95,7 +97,7 @@ RISKS: dict[str, Kind] = {
     "cvar": Kind(cvar, 0.0, 1.0, example="0.1"),
     "entropic": Kind(entropic, 0.0, example="20"),
     "mean+sd": Kind(mean_sd, 0.0, example="1"),
-    "reach": Kind(reach, 0.0, smooth=_reach_smooth, steps=True, example="1.10"),
+    "reach": Kind(reach, 0.0, smooth=_reach_smooth, steps=True, example="1.10", unit="probability"),
 }
 
 
@@ -119,10 +121,13 @@ class Risk:
         and the risk itself unless that is a step."""
         if self.function is not None or RISKS[self.name].smooth is None:
             return (self,)
-        kind = RISKS[self.name]
-        assert kind.smooth is not None
-        smooth = Risk(f"smooth {self}", self.level, partial(kind.smooth, level=self.level))
-        return (smooth,) if kind.steps else (smooth, self)
+        smooth = _smooth(self)
+        return (smooth,) if RISKS[self.name].steps else (smooth, self)
+
+    @property
+    def unit(self) -> str:
+        """Of what it gives; that of the caller's own is not known."""
+        return "its own" if self.function is not None else RISKS[self.name].unit
 
     def __str__(self) -> str:
         takes = self.function is None and RISKS[self.name].low is not None
@@ -130,6 +135,14 @@ class Risk:
 
 
 MEAN = Risk("mean")
+
+
+@lru_cache(maxsize=32)
+def _smooth(risk: Risk) -> Risk:
+    """What stands in for a risk. Kept: two of the same function are not the same to a compiler."""
+    smooth = RISKS[risk.name].smooth
+    assert smooth is not None
+    return Risk(f"smooth {risk}", risk.level, partial(smooth, level=risk.level))
 
 
 def parse_risk(text: str | Risk | Callable[[Any], Any]) -> Risk:

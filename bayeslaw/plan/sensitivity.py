@@ -88,8 +88,9 @@ def prior_shifts(
     `double()`.
 
     Draws of a law are weighted by its prior density to the power less 1 (as in power scaling,
-    Kallioinen et al. 2024, doi:10.1007/s11222-023-10366-5); the law keeps its weight. In a
-    hierarchy the priors are those of the means and of the pooling sds.
+    Kallioinen et al. 2024, doi:10.1007/s11222-023-10366-5); the law keeps its weight,
+    and what it gets wrong its mean of 0. In a hierarchy the priors are those of the means and of
+    the pooling sds.
     """
     expected = asked.expected
     base = optimise(expected, optimum.arrangement, start=optimum.point)
@@ -112,7 +113,9 @@ def prior_shifts(
                 if effective >= FEWEST:
                     credence = np.full(draws, 1 / draws)
                     credence[own] = weight * len(rows) / draws
-                    shift = _shifted(shift, replace(expected, credence=credence), base, before)
+                    outlook = asked.outlook.centred(own, weight)
+                    its = replace(expected, outlook=outlook, credence=credence)
+                    shift = _shifted(shift, its, base, before)
                 found.append(shift)
     return found
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayeslaw.laws import Run
+from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan
@@ -51,7 +55,7 @@ def written(p: Plan) -> dict[str, Any]:
         "limits": [asdict(term) for term in p.limits],
         "laws": [_alone(p, a) for a in p.alone],
         "priors": [asdict(s) for s in p.prior_shifts],
-        "certificate": asdict(p.certificate),
+        "certificate": {**asdict(p.certificate), "faults": list(p.certificate.faults)},
         "baselines": [
             {
                 "name": o.name,
@@ -65,6 +69,14 @@ def written(p: Plan) -> dict[str, Any]:
             for o in p.others
         ],
     }
+
+
+def write_json(said: Mapping[str, Any], path: str | Path) -> Path:
+    """Write what a plan says, atomically."""
+    path = Path(path)
+    with whole(path) as beside:
+        beside.write_text(json.dumps(said, indent=1) + "\n")
+    return path
 
 
 def said(p: Plan, draws: np.ndarray) -> dict[str, Any]:
@@ -103,10 +115,9 @@ def _targets(p: Plan) -> dict[str, Any] | None:
     if targets is None:
         return None
     names = (*p.domains, WEIGHTED)
-    every = np.concatenate([p.chosen.losses, p.chosen.totals[:, None]], 1)
     return {
         "losses": {n: float(t) for n, t in zip(names, targets, strict=True) if np.isfinite(t)},
-        "p_reached": float((every <= targets + 1e-12).all(1).mean()),
+        "p_reached": p.p_reached,
     }
 
 
@@ -123,6 +134,7 @@ def _region(p: Plan) -> dict[str, Any]:
     split = r.specialize_tokens
     return {
         "epsilon": r.epsilon,
+        "unit": p.risk.unit,
         "params": ranges(r.params),
         "pretrain_tokens": ranges(r.pretrain_tokens),
         "specialize_tokens": None if split is None
@@ -131,8 +143,8 @@ def _region(p: Plan) -> dict[str, Any]:
 
 
 def _own_optima(p: Plan) -> dict[str, Any]:
-    """What the draws would each have chosen: their arrangements, then the sizes of those that would
-    have chosen the plan's."""
+    """What the draws would each have chosen: their arrangements; then, of all draws, the sizes that
+    each would have chosen within the plan's arrangement."""
     seen = p.hindsight.among(p.allowed)
     share = np.bincount(seen.chosen, minlength=len(seen.arrangements)) / len(seen.rows)
     own = p.hindsight.among([p.chosen.arrangement]).designs

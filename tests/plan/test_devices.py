@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bayeslaw.errors import PlanError
-from bayeslaw.plan.devices import Device, Hardware, find_device, measured_mfu, read_devices
+from bayeslaw.plan.devices import Device, Hardware, find_device, read_devices
 
 MINE = Device("mine", {"bf16": 1e15, "fp8": 2e15}, price=2.0, memory=80e9)
 
@@ -29,11 +29,6 @@ def test_hours_money_and_days_are_arithmetic():
     assert Hardware(MINE, "fp8", 0.5).flops(gpu_hours=1) == 2 * hour
     said = hardware.of(96 * hour)
     assert (said["gpu_hours"], said["money"], said["days"]) == (96, 192, 1)
-
-
-def test_utilisation_is_read_off_runs():
-    hardware = Hardware(MINE, count=2)
-    assert measured_mfu(0.35 * 2e15 * 100, 100, hardware) == pytest.approx(0.35)
 
 
 def test_ones_own_devices_come_first(tmp_path):

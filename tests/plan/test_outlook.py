@@ -40,6 +40,20 @@ def test_it_is_the_curves_and_the_discrepancys_own_functions_less_their_mean(run
     np.testing.assert_allclose(outlook.log_loss(run), expected, atol=1e-12)
 
 
+def test_chance_tilts_no_law_and_no_reweighted_one():
+    one, other = (drawn.ensemble(law, 2).members[0] for law in ("additive", "transfer"))
+    outlook = Outlook.of(replace(FITTED, members=(one, other)), draws=100)
+    counts = [len(theta["level"]) for theta in outlook.curves.thetas]
+    rows = np.split(np.arange(sum(counts)), np.cumsum(counts)[:-1])
+    assert len(rows) == 2
+    for own in rows:
+        np.testing.assert_allclose(outlook.beyond.slopes[own].mean(0), 0.0, atol=1e-15)
+    weight = np.random.default_rng(0).dirichlet(np.ones(len(rows[1])))
+    centred = outlook.centred(rows[1], weight).beyond.slopes
+    np.testing.assert_allclose(np.tensordot(weight, centred[rows[1]], 1), 0.0, atol=1e-15)
+    np.testing.assert_array_equal(centred[rows[0]], outlook.beyond.slopes[rows[0]])
+
+
 def test_inside_the_sweep_it_is_the_curves():
     for run, same in zip(DESIGNS, (True, False, False, False), strict=True):
         both = [np.asarray(Outlook.of(FITTED, kind, 150).log_loss(run)) for kind in

@@ -10,7 +10,7 @@ import pytest
 
 from bayeslaw import Run
 from bayeslaw.errors import FitError, PlanError
-from bayeslaw.plan import plan
+from bayeslaw.plan import evaluate_plan, plan
 from tests.fitted import failed
 from tests.plan import drawn
 
@@ -195,6 +195,35 @@ def test_a_design_of_the_callers_is_scored_beside_the_plan_at_its_own_cost():
     assert [said[n]["flops"] for n in mine] == pytest.approx(cost, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["trunk", "generalist", "split at 10%"])
+def test_a_design_may_not_take_the_name_of_a_candidate(name):
+    with pytest.raises(PlanError, match=f"design '{name}' has the name of a candidate"):
+        plan(FITTED, 1e20, designs={name: Run(1e9, 1e10, 1e9)})
+
+
+def test_a_design_that_is_the_callers_is_no_optimum_of_its_arrangement():
+    answer = plan(FITTED, 1e20, designs={"mine": Run(1e9, 1e10, 1e9)})
+    assert {c.name for c in answer.by_arrangement.values()} == {
+        "trunk", "independent", "generalist"
+    }  # fmt: skip
+    assert {c.name: c.kind for c in answer.others}["mine"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (Run(-1e9, 1e10, 1e9), "params of design 'mine' is -1.*more than 0"),
+        (Run(1e9, float("nan"), -1.0), "pretrain_tokens of.*specialize_tokens of.*0 or more"),
+        (Run(1e9, 1e10, np.ones(2)), "specialize_tokens of design 'mine'.*1 number or 3"),
+    ],
+)
+def test_a_design_that_cannot_be_trained_is_refused(run, said):
+    with pytest.raises(PlanError, match=said):
+        plan(FITTED, 1e20, designs={"mine": run})
+    with pytest.raises(PlanError, match=said):
+        evaluate_plan(FITTED, {"mine": run})
+
+
 # --- what is refused
 
 
@@ -219,6 +248,22 @@ def test_a_design_of_the_callers_is_scored_beside_the_plan_at_its_own_cost():
         ({"arrangements": ["forest"]}, "arrangement forest is not one of trunk, independent"),
         ({"arrangements": ["joint"]}, "nothing to choose from: joint: no law"),
         ({"prob": 1.0}, "prob must lie between 0 and 1"),
+        ({"draws": 0}, "draws must be at least 1, got 0"),
+        ({"draws": -1}, "draws must be at least 1, got -1"),
+        (
+            {
+                "prob": 2,
+                "flops": 0,
+                "risk": "dice",
+                "arrangements": ["forest"],
+                "on": "x",
+                "kind": "y",
+                "stretch": 0.1,
+                "epsilon": 0,
+                "weights": {"law": 1},
+            },
+            "forest.*prob must.*epsilon.*flops must.*dice.*unknown domain.*stretch.*'y'.*on 'x'",
+        ),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_the_remedy(wrong, said):
