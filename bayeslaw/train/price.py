@@ -37,7 +37,7 @@ def cell_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
     each = spec.rule.shape(cell.width, vocabulary).flops_per_token
     if cell.stage == "trunk":
         return each * cell.pretrain_tokens
-    seen = each * 2 * cell.heldout_tokens / 3
+    seen = each * spec.judging
     if cell.stage == "cooldown":
         return each * (cell.pretrain_tokens - starts_at(spec, cell)) + seen
     return second_flops(cell, each) + seen
