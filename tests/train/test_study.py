@@ -258,5 +258,10 @@ def test_models_are_kept_where_that_is_asked_for(tmp_path):
     kept = sorted(p.parent.name for p in (tmp_path / "work").glob("*/model.safetensors"))
     assert len(kept) == 3
     assert {name.split("-")[0] for name in kept} == {"branch", "cooldown"}
+    (tmp_path / "work" / kept[1] / "model.safetensors").unlink()  # or not kept at first
+    table = (tmp_path / "runs.csv").read_bytes()
+    assert run_sweep(tmp_path / "sweep.toml", tmp_path, executor=Here()).trained == 1
+    assert (tmp_path / "work" / kept[1] / "model.safetensors").is_file()
+    assert (tmp_path / "runs.csv").read_bytes() == table
     s = export(tmp_path / "work" / kept[0] / "model.safetensors", tmp_path / "llama")
     assert s == RECIPES["tiny"].shape(16)
