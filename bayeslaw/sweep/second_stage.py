@@ -48,7 +48,7 @@ class SecondStage(BaseModel):
     anneal: bool = False  # that weight falls to 0 along the stage
     weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # joint; empty: equal
     clusters: Count = 16  # importance: of the general text
-    target_bytes: Tokens | None = None  # of the domain's own text (tokens of a BPE): more is not looked at
+    target_bytes: Tokens | None = None  # of the domain's own text; of a BPE, its tokens
     widths: tuple[Count, ...] = ()
     pretrain_tokens: tuple[Tokens, ...] = ()
     specialize_tokens: tuple[Tokens, ...] = ()
