@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,9 @@ def bpe(corpus: Corpus, vocabulary: int) -> Corpus:
 
 def _encoded(coder: Any, part: np.ndarray, vocabulary: int) -> np.ndarray:
     kind = np.uint16 if vocabulary <= 1 << 16 else np.uint32
-    chunks, found = list(_chunks(part)), []
-    for i in range(0, len(chunks), BATCH):
-        codes = coder.encode_batch_fast(chunks[i : i + BATCH])
+    chunks, found = _chunks(part), []
+    while batch := list(islice(chunks, BATCH)):
+        codes = coder.encode_batch_fast(batch)
         found.append(np.concatenate([np.array(c.ids, kind) for c in codes]))
     return np.concatenate(found) if found else np.empty(0, kind)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from bayeslaw.errors import SweepError
 from bayeslaw.sweep.design import Model, models
 from bayeslaw.sweep.second_stage import SecondStage
 from bayeslaw.sweep.spec import SweepSpec
@@ -29,7 +31,8 @@ class Cell:
     stage: Stage
     recipe: str
     recipe_fields: str  # JSON: a recipe that changes is another cell
-    corpus: str  # digest
+    corpus: str  # digest of all of it
+    domains: tuple[str, ...]  # of them, those of the mixture, in their order
     width: int
     seed: int
     pretrain_tokens: int
@@ -59,8 +62,9 @@ class Cell:
 
     @property
     def draw(self) -> int:
-        """The seed of weights and of the order of text: another one for every trunk."""
-        return self.seed + 1_000_003 * self.apart
+        """The seed of weights and of the order of text: another one for every trunk, of 32 bits,
+        which is what every library takes."""
+        return (self.seed + 1_000_003 * self.apart) % 2**32
 
     @property
     def lineage(self) -> str:
@@ -109,11 +113,15 @@ def cells(
     team: str = "",
 ) -> Cells:
     """The jobs of a sweep. A trunk of constant rate runs as far as its models need it. A cool-down
-    to D starts at (1 - c) D; a branch starts from the constant-rate checkpoint at D."""
+    to D starts at (1 - c) D; a branch starts from the constant-rate checkpoint at D.
+
+    Raises `SweepError` as `models` does, and for two second stages that make runs of one name.
+    """
     common: dict[str, Any] = {
         "recipe": spec.recipe,
         "recipe_fields": json.dumps(spec.rule.fields(), sort_keys=True),
         "corpus": digest,
+        "domains": domains,
         "device": device,
         "threads": spec.threads,
         "team": team,
@@ -125,9 +133,12 @@ def cells(
     trunks, leaves = [], []
     for (width, seed, apart), group in wanted.items():
         common |= {"width": width, "seed": seed, "apart": apart}
-        longest = max(m.pretrain_tokens for m in group)
-        trunk = Cell("trunk", **common, pretrain_tokens=longest)
-        if longest:
+        # As far as the last model leaves it: a cool-down starts before its D.
+        reach = max(
+            m.pretrain_tokens if m.branch else spec.stable(m.pretrain_tokens) for m in group
+        )
+        trunk = Cell("trunk", **common, pretrain_tokens=reach)
+        if reach:
             trunks.append(trunk)
         for m in group:
             leaves.append(Cell(
@@ -138,13 +149,18 @@ def cells(
                 heldout_tokens=spec.heldout_tokens,
                 parent=trunk.key if m.pretrain_tokens else "",
             ))  # fmt: skip
-    return Cells(tuple(trunks), tuple(dict.fromkeys(leaves)))
+    leaves = list(dict.fromkeys(leaves))
+    ids = Counter(m.run_id for m in leaves)
+    if twice := [name for name, count in ids.items() if count > 1]:
+        raise SweepError(f"two second stages are one by another name, and both make {twice[0]}; "
+                         "keep one")  # fmt: skip
+    return Cells(tuple(trunks), tuple(leaves))
 
 
 def starts_at(spec: SweepSpec, cell: Cell) -> int:
     """Tokens of the trunk's checkpoint that a model starts from."""
     if cell.stage == "cooldown":
-        return spec.whole(int((1 - spec.rule.cooldown) * cell.pretrain_tokens))
+        return spec.stable(cell.pretrain_tokens)
     return cell.pretrain_tokens
 
 

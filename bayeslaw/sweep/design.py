@@ -10,6 +10,8 @@ from bayeslaw.sweep.listed import listed
 from bayeslaw.sweep.second_stage import SecondStage
 from bayeslaw.sweep.spec import SweepSpec
 
+JOINT = "joint"  # the branch of the union of all domains
+
 
 class Model(NamedTuple):
     """One model that is wanted. Tokens are whole steps."""
@@ -25,16 +27,32 @@ class Model(NamedTuple):
 
 def models(spec: SweepSpec, domains: tuple[str, ...], vocabulary: int = 256) -> list[Model]:
     """Every model of the sweep, in the order of the table. Raises `SweepError` when there are
-    none, or when the design cannot be made."""
+    none, when the design cannot be made, or when it cannot carry a second stage."""
     design = DESIGNS[spec.design](spec, domains, vocabulary)
+    faults = [*_named(domains), *(f for s in spec.second_stage for f in design.misfits(s))]
+    if faults:
+        raise SweepError("; ".join(dict.fromkeys(faults)))
     found = [m for seed in spec.seeds for m in design.models(seed)]
     if not found:
         raise SweepError(f"design '{spec.design}' asks for no model; widen it")
+    asked = spec.second_stage if "second_stage" in spec.model_fields_set else ()
+    idle = [f"'{s.recipe}'" for s in asked if not any(m.second == s for m in found)]
+    if idle and not isinstance(design, Listed):
+        raise SweepError(f"no model of design '{spec.design}' has the second stage "
+                         f"{', '.join(idle)}; ask for D′, or widen what narrows it")  # fmt: skip
     return found
 
 
+def _named(domains: tuple[str, ...]) -> Iterator[str]:
+    if JOINT in domains:
+        yield f"a domain cannot be named '{JOINT}', as the union of all is; rename it"
+
+
 class Design:
-    """Some models for a seed. `self.stages` are the second stages that a model may have."""
+    """Some models for a seed. `cannot` are the recipes of a second stage, and the fields that
+    narrow one, that it has no place for."""
+
+    cannot: tuple[str, ...] = ()
 
     def __init__(self, spec: SweepSpec, domains: tuple[str, ...], vocabulary: int):
         self.spec, self.domains, self.vocabulary = spec, domains, vocabulary
@@ -42,9 +60,25 @@ class Design:
     def models(self, seed: int) -> Iterator[Model]:
         raise NotImplementedError
 
+    def misfits(self, second: SecondStage) -> Iterator[str]:
+        """Why a second stage is not for these domains or this design."""
+        what = f"second stage '{second.recipe}'"
+        if unknown := sorted(set(second.weights) - set(self.domains)):
+            yield (f"{what}: weights name no domain of the sweep: {', '.join(unknown)}; it has "
+                   f"{', '.join(self.domains)}")  # fmt: skip
+        if second.recipe in self.cannot:
+            yield f"{what} has no place in design '{self.spec.design}'; leave it out"
+        if narrow := [f for f in self.cannot if getattr(second, f, ())]:
+            yield (f"{what}: design '{self.spec.design}' sets {' and '.join(narrow)} itself; "
+                   "leave it out")  # fmt: skip
+
     def flops(self, width: int) -> float:
         """Of a token."""
         return self.spec.rule.shape(width, self.vocabulary).flops_per_token
+
+    def length(self, second: SecondStage, tokens: int) -> int:
+        """Tokens of a second stage where a plain one has so many."""
+        return tokens
 
     def branches(
         self, width: int, seed: int, d: int, lengths: tuple[int, ...], apart: int = 0
@@ -54,11 +88,10 @@ class Design:
         for second in self.spec.second_stage:
             if second.kind.scratch != (d == 0) or not second.takes(width, seed, d):
                 continue
-            for branch in self.domains if second.kind.splits else ("joint",):
+            for branch in self.domains if second.kind.splits else (JOINT,):
                 for split in sorted(second.specialize_tokens or lengths):
-                    yield Model(
-                        width, seed, whole(d) if d else 0, whole(split), branch, second, apart
-                    )
+                    tokens = whole(self.length(second, split))
+                    yield Model(width, seed, whole(d) if d else 0, tokens, branch, second, apart)
 
 
 class Trunk(Design):
@@ -93,16 +126,23 @@ class Grid(Design):
 
 class IsoFlop(Design):
     """Every width at every budget of compute (Hoffmann et al. 2022, approach 2), of which a share
-    goes to the second stage: T = C / FLOPs of a token, D′ = share · T, D = T - D′."""
+    goes to the second stage: T = C / FLOPs of a token, D = (1 - share) T, D′ = share · T; less
+    for distillation, whose tokens cost more."""
+
+    cannot = ("scratch", "pretrain_tokens", "specialize_tokens")
+
+    def length(self, second: SecondStage, tokens: int) -> int:
+        return int(tokens / second.work)
 
     def models(self, seed: int) -> Iterator[Model]:
         spec, step = self.spec, self.spec.rule.tokens_per_step
+        dearest = max((s.work for s in spec.second_stage), default=1.0)
         for width in spec.widths:
             for flops in sorted(spec.flops):
                 tokens = flops / self.flops(width)
                 for share in sorted(spec.specialize_shares):
                     d, split = int((1 - share) * tokens), int(share * tokens)
-                    if min(d, split or d) < step:
+                    if min(d, split / dearest or d) < step:
                         raise SweepError(f"flops: {flops:.3g} at width {width} and share {share:g} "
                                          "is less than one step; ask for more")  # fmt: skip
                     if split:
@@ -116,13 +156,18 @@ class Pilot(Trunk):
 
     Three widths (w, w/√2, w/2: N by 4), two D (20 and 80 tokens a weight of the largest model, and
     no fewer than 1500 steps for the shorter), and at both D the same three D′/D over 1.5 decades:
-    D/N and D′/D vary independently. Compute is that of every cell, for all domains and seeds.
+    D/N and D′/D vary independently. Compute is that of every cell, for all domains, seeds and
+    second stages, evaluation included.
     """
 
     RATIOS = (1 / 3, 1 / 17, 1 / 95)
+    cannot = ("scratch", "pretrain_tokens", "specialize_tokens")
 
     def models(self, seed: int) -> Iterator[Model]:
-        top = self.largest()
+        return self.under(self.largest(), seed)
+
+    def under(self, top: int, seed: int) -> Iterator[Model]:
+        """The models whose largest width is `top`."""
         for width in self.ladder(top):
             d_short, d_long = self.lengths(top)
             for d in (d_short, d_long):
@@ -154,19 +199,30 @@ class Pilot(Trunk):
         return tuple(int(r * d) for r in self.RATIOS)
 
     def cost(self, top: int) -> float:
-        d_short, d_long = self.lengths(top)
-        cooled = self.spec.rule.cooldown * (d_short + d_long)
-        second = len(self.domains) * sum(map(sum, (self.splits(d_short), self.splits(d_long))))
-        tokens = (d_long + cooled + second) * len(self.spec.seeds)
-        return sum(self.flops(w) * tokens for w in self.ladder(top))
+        spec, (_, d_long) = self.spec, self.lengths(top)
+        spent = sum(map(self.flops, self.ladder(top))) * spec.whole(d_long) * len(spec.seeds)
+        for m in (m for seed in spec.seeds for m in self.under(top, seed)):
+            d = m.pretrain_tokens
+            own = m.specialize_tokens * m.second.work if m.second else d - spec.stable(d)
+            spent += self.flops(m.width) * (own + spec.judging)
+        return spent
 
 
 class Listed(Design):
     """The runs of a table, CSV or JSON, with the columns params, pretrain_tokens,
-    specialize_tokens and branch: what to run next. A size becomes the nearest width."""
+    specialize_tokens and branch: what to run next. A size becomes the nearest width. Their second
+    stage is the one of the settings."""
+
+    cannot = ("scratch", "joint", "widths", "pretrain_tokens", "specialize_tokens", "seeds")
+
+    def misfits(self, second: SecondStage) -> Iterator[str]:
+        yield from super().misfits(second)
+        if len(self.spec.second_stage) > 1:
+            yield (f"design 'runs' trains one second stage and there are "
+                   f"{len(self.spec.second_stage)}; keep one")  # fmt: skip
 
     def models(self, seed: int) -> Iterator[Model]:
-        second = next((s for s in self.spec.second_stage if s.kind.splits), SecondStage())
+        second = self.spec.second_stage[0] if self.spec.second_stage else SecondStage()
         for run in listed(self.spec.runs, self.domains):
             width = self.nearest(run.params)
             d, split = self.spec.whole(run.pretrain_tokens), run.specialize_tokens

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
 from typing import Any, Protocol
+
+from bayeslaw.errors import SweepError
 
 
 class Job(Protocol):
@@ -35,11 +37,15 @@ class Local(ProcessPoolExecutor):
         return super().__exit__(kind, *rest)
 
 
-def local(processes: int, threads: int = 1, folder: Path | None = None) -> Local:
+def local(processes: int, threads: int = 1, folder: Path | None = None, **options: Any) -> Local:
     """A pool of processes on this machine, each pinned to `threads` threads.
 
-    Spawned, not forked: a forked process inherits locks of the parent's libraries.
+    Spawned, not forked: a forked process inherits locks of the parent's libraries. Raises
+    `SweepError` for options: it has none.
     """
+    if options:
+        raise SweepError(f"executor_options: executor 'local' has none, got {', '.join(options)}; "
+                         "leave them out, or name the executor that they are for")  # fmt: skip
     return Local(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
@@ -85,6 +91,16 @@ def slurm(processes: int, threads: int = 1, folder: Path | None = None, **option
     from bayeslaw.sweep.slurm_jobs import SlurmJobs
 
     return SlurmJobs(processes, threads, folder, **options)
+
+
+def opened(
+    name: str, processes: int, threads: int, folder: Path, options: Mapping[str, Any]
+) -> AbstractContextManager[Any]:
+    """An executor of the table. Raises `SweepError` for options that it does not take."""
+    try:
+        return EXECUTORS[name](processes, threads, folder, **options)
+    except (TypeError, ValueError, NameError) as error:
+        raise SweepError(f"executor_options do not fit executor '{name}': {error}") from None
 
 
 # name -> (processes, threads, folder for logs, options of sweep.toml) -> a context of an executor

@@ -25,7 +25,9 @@ class RayCluster:
             import ray
         except ModuleNotFoundError:
             raise SweepError("executor 'ray' needs Ray: pip install 'bayeslaw[ray]'") from None
-        self.ray, self.threads, self.options = ray, threads, options
+        self.ray, self.threads = ray, threads
+        fields = {"num_cpus": threads, "max_retries": RETRIES, **options}
+        self.task = ray.remote(**fields)(_pinned)  # faults of the options, before a cluster starts
         self.ours = not ray.is_initialized()
         if self.ours:
             here: dict[str, Any] = {} if "RAY_ADDRESS" in os.environ else {
@@ -34,8 +36,7 @@ class RayCluster:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **here)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Any:
-        fields = {"num_cpus": self.threads, "max_retries": RETRIES, **self.options}
-        return Task(self.ray, self.ray.remote(**fields)(_pinned).remote(self.threads, fn, args))
+        return Task(self.ray, self.task.remote(self.threads, fn, args))
 
     def __enter__(self) -> RayCluster:
         return self

@@ -48,7 +48,7 @@ class SecondStage(BaseModel):
     anneal: bool = False  # that weight falls to 0 along the stage
     weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # joint; empty: equal
     clusters: Count = 16  # importance: of the general text
-    target_bytes: Tokens | None = None  # of the domain's own text: more is not looked at
+    target_bytes: Tokens | None = None  # of the domain's own text; of a BPE, its tokens
     widths: tuple[Count, ...] = ()
     pretrain_tokens: tuple[Tokens, ...] = ()
     specialize_tokens: tuple[Tokens, ...] = ()
@@ -73,6 +73,11 @@ class SecondStage(BaseModel):
         wants = self.kind.wants
         if wants and not getattr(self, wants):
             raise ValueError(f"recipe '{self.recipe}' needs {wants}, more than 0")
+        if self.recipe == "plain" and (self.replay or self.distill):
+            raise ValueError("recipe 'plain' is on the domain alone: leave out replay and distill, "
+                             "or take the recipe of that name")  # fmt: skip
+        if self.anneal and not self.distill:
+            raise ValueError("anneal is of distill: give distill, or leave anneal out")
         if self.kind.scratch and (self.distill or self.replay):
             raise ValueError("recipe 'scratch' has no trunk: leave out replay and distill")
         return self
@@ -95,6 +100,12 @@ class SecondStage(BaseModel):
         names = ("recipe", "replay", "distill", "anneal", "weights", "target_bytes")
         fields = {n: getattr(self, n) for n in names}
         return fields | ({"clusters": self.clusters} if self.recipe == "importance" else {})
+
+    @property
+    def work(self) -> float:
+        """FLOPs of a token, over those of a plain one: the predictions that distillation holds to
+        cost a forward pass, a third of a training token."""
+        return 4 / 3 if self.distill else 1.0
 
     @property
     def label(self) -> str:

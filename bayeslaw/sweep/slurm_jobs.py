@@ -12,7 +12,8 @@ from bayeslaw.sweep.execute import pin
 
 
 class SlurmJobs:
-    """A job for each cell, `processes` of them at once. Logs go to `folder`.
+    """A job for each cell, `processes` of them at once: `submit` waits while so many are queued or
+    at work. Logs go to `folder`.
 
     options: parameters of submitit, as `timeout_min`, `slurm_partition` or `gpus_per_node`; and
     `cluster = "local"` to run them here. Raises `SweepError` without submitit.
@@ -25,16 +26,16 @@ class SlurmJobs:
             import submitit
         except ModuleNotFoundError:
             raise SweepError("executor 'slurm' needs: pip install 'bayeslaw[slurm]'") from None
-        self.threads, self.jobs = threads, list[Any]()
+        self.processes, self.threads, self.jobs = processes, threads, list[Any]()
         cluster = options.pop("cluster", None)
         place = folder or Path(tempfile.mkdtemp(prefix="bayeslaw-"))
         self.executor = submitit.AutoExecutor(folder=place / "%j", cluster=cluster)
         ours = {"name": "bayeslaw", "cpus_per_task": threads, "timeout_min": 240}
-        if self.executor.cluster == "slurm":
-            ours["slurm_array_parallelism"] = processes
         self.executor.update_parameters(**{**ours, **options})
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> SlurmJob:
+        while len(busy := [j for j in self.jobs if not j.done()]) >= self.processes:
+            busy[0].wait()  # the oldest
         job = self.executor.submit(Kept(), self.threads, fn, args)
         self.jobs.append(job)
         return SlurmJob(job)

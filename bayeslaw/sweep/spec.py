@@ -149,6 +149,16 @@ class SweepSpec(BaseModel):
         step = self.rule.tokens_per_step
         return max(1, round(tokens / step)) * step
 
+    def stable(self, tokens: int) -> int:
+        """Tokens after which the cool-down to `tokens` starts: (1 - c) D, in whole steps."""
+        return self.whole(int((1 - self.rule.cooldown) * tokens))
+
+    @property
+    def judging(self) -> float:
+        """What the evaluation of a model costs, in training tokens: of them a judged one is a
+        third."""
+        return 2 * self.heldout_tokens / 3
+
 
 def read_sweep(path: str | Path) -> SweepSpec:
     """Read and check a sweep.toml. Raises `SweepError` with every fault, its field and remedy."""

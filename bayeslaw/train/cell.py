@@ -33,7 +33,7 @@ from bayeslaw.train.loop import (
 from bayeslaw.train.second import objective_of, text_of
 from bayeslaw.whole import whole
 
-DONE, PART = "done.json", f"part{SUFFIX}"
+DONE, PART, MODEL = "done.json", f"part{SUFFIX}", f"model{SUFFIX}"
 
 
 class Diverged(Exception):
@@ -78,9 +78,17 @@ def finished(work: Work, cell: Cell, stops: list[int]) -> bool:
     result = work.result(cell)
     if result is None:
         return False
-    if cell.stage != "trunk" or result["status"] == "diverged":
+    if result["status"] == "diverged":
         return True
-    return all((work.place(cell) / f"{tokens}{SUFFIX}").is_file() for tokens in stops)
+    if cell.stage == "trunk":
+        return not missing(work, cell, stops)
+    return not work.spec.keep_models or (work.place(cell) / MODEL).is_file()
+
+
+def missing(work: Work, trunk: Cell, stops: list[int]) -> list[int]:
+    """The stops of which a trunk has no checkpoint."""
+    place = work.place(trunk)
+    return [s for s in stops if not (place / f"{s}{SUFFIX}").is_file()]
 
 
 def train_cell(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> None:
@@ -117,6 +125,9 @@ def _machine(device: str) -> str:
 def _trunk(work: Work, cell: Cell, stops: list[int]) -> dict[str, Any]:
     """The constant-rate trunk, kept at every stop."""
     state = trained_to(work, cell, stops, max(stops))
+    # What was lost, or asked for when the trunk was past it.
+    for stop in team.told(missing(work, cell, stops)):
+        trained_to(work, cell, stops, stop)
     return {"status": "ok", "rows": [], "before": state.seconds}
 
 
@@ -128,7 +139,8 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
         return state
     if (work.result(trunk) or {}).get("status") == "diverged":
         raise Diverged
-    kept = sorted((int(p.stem) for p in place.glob(f"*{SUFFIX}") if p.stem.isdigit()), reverse=True)
+    kept = [int(p.stem) for p in place.glob(f"*{SUFFIX}") if p.stem.isdigit()]
+    kept = team.told(sorted(kept, reverse=True))
     steps, state = tokens // rule.tokens_per_step, work.fresh(trunk)
     # What was kept within a stage is newer than every stop: a stop removes it.
     for file in (place / PART, *(place / f"{s}{SUFFIX}" for s in kept if s < tokens)):
@@ -140,16 +152,20 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
     keep = Keeper(place / PART, work.spec.checkpoint_minutes)
     for stop in sorted({*(s for s in stops if s < tokens), tokens}):
         end = stop // rule.tokens_per_step
-        if end <= state.steps:
+        # A stop that was reached may not be written yet; one that was passed cannot be any more.
+        lost = end == state.steps and team.told(missing(work, trunk, [stop]))
+        if end <= state.steps and not lost:
             continue
-        state.stage_steps = state.steps  # the trunk is one stage from its first step on
-        rate = warm(rule, trunk.width, 0)
-        loss = train(
-            state, windows, 0, end, rate, rule.clip, keep=keep, microbatch=trunk.microbatch
-        )
-        if not math.isfinite(loss):
-            raise Diverged
-        write(state, place / f"{stop}{SUFFIX}")
+        if end > state.steps:
+            state.stage_steps = state.steps  # the trunk is one stage from its first step on
+            rate = warm(rule, trunk.width, 0)
+            loss = train(
+                state, windows, 0, end, rate, rule.clip, keep=keep, microbatch=trunk.microbatch
+            )
+            if not math.isfinite(loss):
+                raise Diverged
+        state.stage_steps = 0
+        write(keep.aged(state), place / f"{stop}{SUFFIX}")
         if not team.follower():
             (place / PART).unlink(missing_ok=True)
     return state
@@ -158,7 +174,7 @@ def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
 def _read_state(work: Work, trunk: Cell, file: Path) -> State | None:
     """A state that was kept, or None; what cannot be read is removed, to be made again."""
     try:
-        return load(file, work.fresh(trunk)) if file.is_file() else None
+        return load(file, work.fresh(trunk)) if team.decided(file.is_file()) else None
     except Unreadable:
         if not team.follower():
             file.unlink(missing_ok=True)
@@ -194,7 +210,7 @@ def _model(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> dict
         raise Diverged
     rows = [[name, *found] for name, found in judged.items()]
     if spec.keep_models:
-        write(state, work.place(cell) / f"model{SUFFIX}")
+        write(state, work.place(cell) / MODEL)
     return {"status": "ok", "rows": rows, "unique": unique, "before": state.seconds}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +84,19 @@ class Keeper:
 
     def __init__(self, path: Path, minutes: float):
         self.path, self.every = path, 60 * minutes
-        self.last = time.monotonic()
+        self.began = self.last = time.monotonic()
 
     def due(self) -> bool:
         """Asked after each step. In a team all must say the same: the first decides."""
         return team.decided(time.monotonic() - self.last >= self.every)
 
     def __call__(self, state: State) -> None:
-        now = time.monotonic()
-        state.seconds += now - self.last
-        self.last = now
-        write(state, self.path)
+        self.last = time.monotonic()
+        write(self.aged(state), self.path)
+
+    def aged(self, state: State) -> State:
+        """The state with the seconds of this process too, for one that goes on with it."""
+        return replace(state, seconds=state.seconds + time.monotonic() - self.began)
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

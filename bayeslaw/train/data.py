@@ -13,6 +13,8 @@ from bayeslaw.corpus import Domain
 from bayeslaw.errors import SweepError
 
 TABLE = 256**3  # entries of the largest table of n-grams
+SLICE = 1 << 22  # tokens of a text that are counted at once
+ROWS = 1 << 16  # windows whose n-grams are looked up at once
 
 
 class Windows:
@@ -127,26 +129,41 @@ def ngram_losses(text: np.ndarray, windows: np.ndarray, vocabulary: int = 256) -
     Each order falls back on the one below: p = (n(context, next) + 4 p_below) / (n(context) + 4).
     """
     orders = max(1, int(np.log(TABLE) / np.log(vocabulary) + 1e-9))
-    p = (_counts(text, windows, 1, vocabulary)[:, 1:] + 4 / vocabulary) / (len(text) + 4)
+    tables = [_counted(text, n, vocabulary) for n in range(1, orders + 1)]
+    parts = [windows[i : i + ROWS] for i in range(0, max(1, len(windows)), ROWS)]
+    return np.concatenate([_losses(tables, len(text), part, vocabulary) for part in parts])
+
+
+def _losses(
+    tables: Sequence[np.ndarray], size: int, windows: np.ndarray, vocabulary: int
+) -> np.ndarray:
+    """`ngram_losses` of some windows, from the tables of a text of `size` tokens."""
+    counts = [t[_codes(windows, n, vocabulary)] for n, t in enumerate(tables, 1)]
+    p = (counts[0][:, 1:] + 4 / vocabulary) / (size + 4)
     losses = [-np.log(p).mean(1)]
-    for k in range(1, orders):  # k tokens of context; the first k - 1 positions have fewer
-        context = _counts(text, windows, k, vocabulary)[:, :-1]
-        gram = _counts(text, windows, k + 1, vocabulary)
+    for k in range(1, len(tables)):  # k tokens of context; the first k - 1 positions have fewer
+        context, gram = counts[k - 1][:, :-1], counts[k]
         p = np.concatenate((p[:, : k - 1], (gram + 4 * p[:, k - 1 :]) / (context + 4)), axis=1)
         losses.append(-np.log(p).mean(1))
     return np.stack(losses, axis=1)
 
 
-def _counts(text: np.ndarray, windows: np.ndarray, n: int, vocabulary: int) -> np.ndarray:
-    """How often each n-gram of the windows occurs in `text`: (window, length - n + 1)."""
-    table = np.bincount(_codes(text, n, vocabulary), minlength=vocabulary**n)
-    return table[_codes(windows, n, vocabulary)]
+def _counted(text: np.ndarray, n: int, vocabulary: int) -> np.ndarray:
+    """How often each n-gram occurs in a text, (vocabulary^n,): a slice at a time, as the text may
+    be larger than memory."""
+    table = np.zeros(vocabulary**n, np.int64)
+    for i in range(0, len(text), SLICE):
+        piece = text[i : i + SLICE + n - 1]  # n-grams that begin in the slice
+        if len(piece) >= n:
+            table += np.bincount(_codes(piece, n, vocabulary), minlength=len(table))
+    return table
 
 
 def _codes(text: np.ndarray, n: int, vocabulary: int) -> np.ndarray:
     """Every run of n tokens along the last axis, as one number."""
     count = text.shape[-1] - n + 1
-    parts = [
-        text[..., i : i + count].astype(np.int64) * vocabulary ** (n - 1 - i) for i in range(n)
-    ]
-    return np.sum(parts, axis=0)
+    codes = text[..., :count].astype(np.int64)
+    for i in range(1, n):
+        codes *= vocabulary
+        codes += text[..., i : i + count]
+    return codes

@@ -17,7 +17,7 @@ from bayeslaw.sweep import SecondStage
 from bayeslaw.train.data import Windows, cut, mixed
 
 PIECE = 512  # tokens that are clustered together; windows are too short to tell
-MOST = 8192  # pieces that clusters are made from
+MOST = 8192  # pieces that clusters are made from, and that are looked at at once
 
 
 def resampled(
@@ -57,7 +57,10 @@ def _clustered(
     pieces = [_pieces(d.pretrain[:least]) for d in domains]
     every = -(-sum(map(len, pieces)) // MOST)
     clusters = Clusters.of(np.concatenate([p[::every] for p in pieces]), k, seed)
-    owner = np.concatenate([clusters.route(p) for p in pieces])
+    # By so many at once: the text may be larger than memory.
+    owner = np.concatenate(
+        [clusters.route(p[i : i + MOST]) for p in pieces for i in range(0, len(p), MOST)]
+    )
     return clusters, [len(p) for p in pieces], owner
 
 

@@ -1,4 +1,5 @@
-"""What a sweep costs before anything starts: FLOPs, time and memory of every cell."""
+"""What a sweep costs before anything starts: FLOPs, time and memory of every cell, on the device
+that would train it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 from bayeslaw.sweep import Cell, Cells, Recipe, SweepSpec
 from bayeslaw.sweep.cells import starts_at
 from bayeslaw.train.data import mixed
+from bayeslaw.train.device import settle
 from bayeslaw.train.loop import start, train
 from bayeslaw.train.model import Shape, verified
 from bayeslaw.train.table import second_flops
@@ -37,49 +39,56 @@ def cell_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
     each = spec.rule.shape(cell.width, vocabulary).flops_per_token
     if cell.stage == "trunk":
         return each * cell.pretrain_tokens
-    seen = each * 2 * cell.heldout_tokens / 3
+    seen = each * spec.judging
     if cell.stage == "cooldown":
         return each * (cell.pretrain_tokens - starts_at(spec, cell)) + seen
     return second_flops(cell, each) + seen
 
 
-def memory(s: Shape, batch: int) -> float:
-    """Bytes at the peak of a step in float32: weights, gradients and two moments; what a block
+def memory(s: Shape, windows: int, distilled: bool = False) -> float:
+    """Bytes at the peak of a step on so many windows at once, in float32 (bf16 takes less).
+
+    Weights, gradients and two moments, and for distillation the weights at the split; what a block
     keeps for its backward pass (about 14 widths and 3 hidden widths a token, and attention without
-    its square); the logits, their gradient and one copy."""
-    weights = 16.0 * sum(s.counts().values())
-    tokens = batch * s.context
+    its square); the logits, their gradient and one copy.
+    """
+    weights = (20.0 if distilled else 16.0) * sum(s.counts().values())
+    tokens = windows * s.context
     kept = 4.0 * tokens * s.layers * (14 * s.width + 3 * s.hidden)
     return weights + kept + 12.0 * tokens * s.vocabulary
 
 
-def speed(s: Shape, rule: Recipe, width: int, threads: int) -> float:
-    """FLOPs a second of real training steps of this width, here and now."""
+def speed(
+    s: Shape, rule: Recipe, width: int, threads: int, device: str = "cpu", microbatch: int = 0
+) -> float:
+    """FLOPs a second of real training steps of this width, on this device, here and now."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    settle(device, threads)
     try:
         if sum(s.counts().values()) > SMALL:
-            return UTILISATION * matmul_rate()
-        state = start(rule, width, 0, s.vocabulary)
+            return UTILISATION * matmul_rate(device)
+        state = start(rule, width, 0, s.vocabulary, device)
         text = torch.randint(s.vocabulary, (64 * rule.batch * (s.context + 1),)).numpy()
         windows, steps = mixed([text], s.context, rule.batch, 0), 0
-        train(state, windows, 0, 2, lambda _: 1e-4, rule.clip)
+        train(state, windows, 0, 2, lambda _: 1e-4, rule.clip, microbatch=microbatch)
         began = time.perf_counter()
         while (took := time.perf_counter() - began) < MEASURED and steps < 60:
-            train(state, windows, steps, 1, lambda _: 1e-4, rule.clip)
+            train(state, windows, steps, 1, lambda _: 1e-4, rule.clip, microbatch=microbatch)
             steps += 1
         return s.flops_per_token * rule.tokens_per_step * steps / took
     finally:
         torch.set_num_threads(before)
 
 
-def matmul_rate(size: int = 1024) -> float:
-    """FLOPs a second of float32 matrix products."""
-    a, b = torch.randn(2, size, size)
-    a @ b
+def matmul_rate(device: str = "cpu", size: int = 0) -> float:
+    """FLOPs a second of matrix products: float32 on a processor, bf16 on an accelerator."""
+    size = size or (1024 if device == "cpu" else 4096)
+    kind = torch.float32 if device == "cpu" else torch.bfloat16
+    a, b = torch.randn(2, size, size, dtype=kind, device=device)
+    float((a @ b)[0, 0])
     began, times = time.perf_counter(), 0
     while (took := time.perf_counter() - began) < MEASURED:
-        a @ b
+        float((a @ b)[0, 0])  # read, or an accelerator would only have been asked
         times += 1
     return 2.0 * size**3 * times / took
 
@@ -87,11 +96,14 @@ def matmul_rate(size: int = 1024) -> float:
 def prices(spec: SweepSpec, plan: Cells, vocabulary: int, there: set[Cell]) -> list[Price]:
     """The price of every cell, its model's counts verified before anything is allocated."""
     rule = spec.rule
+    at_once = min(spec.microbatch or rule.batch, rule.batch)
     shapes = {c.width: verified(rule.shape(c.width, vocabulary)) for c in plan}
-    speeds = {w: speed(s, rule, w, spec.threads) for w, s in shapes.items()}
+    device = next(iter(plan)).device  # one for all cells
+    speeds = {w: speed(s, rule, w, spec.threads, device, at_once) for w, s in shapes.items()}
     out = []
     for c in plan:
         s, flops = shapes[c.width], cell_flops(spec, c, vocabulary)
         seconds = flops / speeds[c.width]
-        out.append(Price(c, s.params, flops, seconds, memory(s, rule.batch), c in there))
+        most = memory(s, at_once, bool(c.branch and c.second_stage.distill))
+        out.append(Price(c, s.params, flops, seconds, most, c in there))
     return out

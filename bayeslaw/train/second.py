@@ -29,7 +29,7 @@ def text_of(
     """The windows of a second stage of `tokens` tokens, after a first one that read `read`.
 
     replay: of every 1/p windows one is general, from where the trunk stopped reading. importance:
-    all are general, see `weigh`. joint: domains in turn, by their weights.
+    all are general, see `importance.resampled`. joint: domains in turn, by their weights.
     """
     size = (rule.context, rule.batch, seed)
     named = {d.name: d for d in domains}

@@ -18,6 +18,7 @@ from bayeslaw.corpus import Corpus, Domain
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import EXECUTORS, Cell, Cells, Executor, SweepSpec, cells, read_sweep
 from bayeslaw.sweep.cells import stops
+from bayeslaw.sweep.execute import opened
 from bayeslaw.train import team
 from bayeslaw.train.cell import Work, finished, train_cell
 from bayeslaw.train.device import found
@@ -62,9 +63,10 @@ def run_sweep(
     executor: one of `EXECUTORS`, or an object with its one method; folders must be the same for all
     its workers.
 
-    Raises `SweepError` for faults of the settings, for an executor that is not there, when the
-    corpus is too small, when another sweep is at work in the folder, when a worker was killed for
-    good and when the disk is full.
+    Raises `SweepError` for faults of the settings, for an executor that is not there or that does
+    not take its options, when the corpus is too small, when a team cannot share a batch, when
+    another sweep is at work in the folder, when a worker was killed for good and when the disk is
+    full.
     """
     path = Path(path)
     spec = read_sweep(path)
@@ -72,6 +74,9 @@ def run_sweep(
     table = folder / "runs.csv" if out is not None else path.parent.with_suffix(".csv")
     if isinstance(executor, str) and executor not in EXECUTORS:
         raise SweepError(f"executor '{executor}' is not one of {', '.join(EXECUTORS)}")
+    if spec.rule.batch % team.size():
+        raise SweepError(f"{team.size()} processes cannot share a batch of {spec.rule.batch} "
+                         f"equally; start as many as divide it")  # fmt: skip
     if dry_run:
         return _priced(spec, folder, table)
     with _alone(folder), _room(folder):
@@ -115,9 +120,8 @@ def _trained(
     if not isinstance(executor, str):
         _run(executor, work, plan, missing, progress)
     elif missing:
-        make = EXECUTORS[executor]
-        logs, options = folder.resolve() / "work" / "logs", spec.executor_options
-        with make(spec.processes, spec.threads, logs, **options) as pool:
+        logs = folder.resolve() / "work" / "logs"
+        with opened(executor, spec.processes, spec.threads, logs, spec.executor_options) as pool:
             _run(pool, work, plan, missing, progress)
     results = {c: r for c in plan if (r := work.result(c)) is not None}
     text, rows = runs_csv(spec, plan, results, corpus, len(domains))

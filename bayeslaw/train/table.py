@@ -60,11 +60,8 @@ def history_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
 
 
 def second_flops(cell: Cell, each: float) -> float:
-    """Of the second stage; the predictions that distillation holds to cost a forward pass."""
-    if not cell.specialize_tokens:
-        return 0.0
-    watched = 1 / 3 if cell.second_stage.distill else 0.0
-    return each * (1 + watched) * cell.specialize_tokens
+    """Of the second stage."""
+    return each * cell.second_stage.work * cell.specialize_tokens if cell.branch else 0.0
 
 
 def timings_csv(

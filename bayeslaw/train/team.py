@@ -64,6 +64,15 @@ def decided(here: bool) -> bool:
     return bool(said)
 
 
+def told(here: Any) -> Any:
+    """As `decided`, for any value that can be pickled."""
+    if size() == 1:
+        return here
+    said = [here]
+    dist.broadcast_object_list(said, 0)
+    return said[0]
+
+
 class Together:
     """A model and its optimiser as a team trains them. `forward` is called; `optimiser` steps.
 

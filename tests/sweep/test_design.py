@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bayeslaw.errors import SweepError
-from bayeslaw.sweep import RECIPES, SweepSpec, cells
+from bayeslaw.sweep import KINDS, RECIPES, Cells, SweepSpec, cells
 from bayeslaw.sweep.cells import starts_at, stops
 from bayeslaw.sweep.design import DESIGNS
 from bayeslaw.sweep.spec import WANTS
@@ -43,14 +43,21 @@ def test_keys_are_unique_and_stable():
 
 
 @pytest.mark.parametrize(
-    "change", [{"recipe": "bytes-wsd"}, {"seeds": [1]}, {"heldout_tokens": "4k"}]
-)
+    "change",
+    [{"recipe": "bytes-wsd"}, {"seeds": [1]}, {"heldout_tokens": "4k"}, {"domains": ["a"]},
+     {"domains": ["a", "b", "c"]}],
+)  # fmt: skip
 def test_a_setting_that_decides_the_result_decides_the_key(change):
     def keys(s):
-        return {c.key for c in cells(s, "digest", DOMAINS).models}
+        return {c.key for c in cells(s, "digest", s.domains or DOMAINS).models}
 
     assert not keys(spec()) & keys(spec(**change))
     assert not keys(spec()) & {c.key for c in cells(spec(), "other", DOMAINS).models}
+
+
+def test_a_trunk_on_other_domains_is_another_trunk():
+    one, two = ({t.key for t in cells(spec(), "digest", d).trunks} for d in (("a",), DOMAINS))
+    assert not one & two
 
 
 def test_a_longer_trunk_is_the_same_trunk():
@@ -120,6 +127,60 @@ def test_iso_flop_spends_every_budget_at_every_width(vocabulary):
         assert share == pytest.approx(0.25 if m.branch else 0.0, abs=0.1)
 
 
+def spent(s: SweepSpec, plan: Cells) -> float:
+    """Compute of every cell, evaluation too."""
+    total = 0.0
+    for c in plan:
+        tokens = float(c.specialize_tokens or c.pretrain_tokens)
+        if c.branch:
+            tokens *= 1 + (1 / 3 if c.second_stage.distill else 0)
+        if c.stage == "cooldown":
+            tokens -= starts_at(s, c)
+        tokens += 2 / 3 * c.heldout_tokens
+        total += s.rule.shape(c.width).flops_per_token * tokens
+    return total
+
+
+EVERY = [{"recipe": "plain"}, {"recipe": "joint", "seeds": [1]},
+         {"recipe": "replay", "replay": 0.1}, {"recipe": "distill", "distill": 1.0}]  # fmt: skip
+
+
+@pytest.mark.parametrize("stages", [EVERY[:1], EVERY], ids=["plain", "four"])
+def test_a_pilot_pays_for_every_second_stage(stages):
+    s = spec(design="pilot", flops=1e14, second_stage=stages, seeds=[0, 1])
+    assert 0.3e14 < spent(s, cells(s, "digest", DOMAINS)) <= 1e14
+
+
+def test_iso_flop_pays_for_distillation():
+    s = spec(design="iso-flop", flops=["8e9"], specialize_shares=[0.25], second_stage=EVERY[3:])
+    for m in cells(s, "digest", DOMAINS).models:
+        tokens = m.pretrain_tokens + m.specialize_tokens * 4 / 3
+        assert s.rule.shape(m.width).flops_per_token * tokens == pytest.approx(8e9, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"second_stage": [{"recipe": "joint", "weights": {"z": 1}}]},
+         "'joint': weights name no domain of the sweep: z; it has a, b"),
+        ({"second_stage": [EVERY[2], {"recipe": "plain", "pretrain_tokens": ["32k"]}],
+          "specialize_tokens": None}, "has the second stage 'replay', 'plain'; ask for D′"),
+        ({"second_stage": [EVERY[2] | {"distill": 1.0}, EVERY[3] | {"replay": 0.1}]},
+         "one by another name, and both make w16-s0-32000-a-2048-replay0.1.distill1; keep one"),
+        ({"design": "pilot", "flops": 1e14, "second_stage": [{"pretrain_tokens": ["32k"]}]},
+         "'plain': design 'pilot' sets pretrain_tokens itself"),
+    ],
+)  # fmt: skip
+def test_second_stages_that_cannot_be_are_refused_before_the_start(fields, message):
+    with pytest.raises(SweepError, match=message):
+        cells(spec(**fields), "digest", DOMAINS)
+
+
+def test_a_domain_named_as_the_union_is_refused():
+    with pytest.raises(SweepError, match="a domain cannot be named 'joint'"):
+        cells(spec(), "digest", ("a", "joint"))
+
+
 @pytest.mark.parametrize("flops", [3e12, 3e13, 1e15])
 def test_a_pilot_keeps_to_its_budget_and_tells_the_stages_apart(flops):
     """Factors that laws need, each at every level of the others; and most of the budget is used."""
@@ -128,10 +189,7 @@ def test_a_pilot_keeps_to_its_budget_and_tells_the_stages_apart(flops):
     rule = s.rule
     each = {w: rule.shape(w).flops_per_token for w in {c.width for c in plan}}
     params = {w: rule.shape(w).params for w in each}
-    spent = sum(each[t.width] * t.pretrain_tokens for t in plan.trunks)
-    spent += sum(each[m.width] * (m.pretrain_tokens - starts_at(s, m)) for m in plan.models)
-    spent += sum(each[m.width] * m.specialize_tokens for m in plan.models)
-    assert 0.3 * flops < spent <= flops
+    assert 0.3 * flops < spent(s, plan) <= flops
     assert span(params.values()) > 3
     lengths = sorted({m.pretrain_tokens for m in plan.models})
     assert len(lengths) == 2
@@ -166,7 +224,10 @@ def test_runs_of_a_table_are_trained_at_the_nearest_width(tmp_path, suffix):
     plan = cells(listed({}, tmp_path, text, suffix), "digest", DOMAINS)
     found = [(m.width, m.pretrain_tokens, m.specialize_tokens, m.branch) for m in plan.models]
     assert found == [(16, 32_000, 4096, "a"), (32, 64_000, 0, "")]
-    assert [t.pretrain_tokens for t in plan.trunks] == [32_000, 64_000]
+    assert [t.pretrain_tokens for t in plan.trunks] == [
+        32_000,
+        51_200,
+    ]  # a cool-down leaves at .8 D
 
 
 def test_an_empty_branch_is_every_domain_and_widths_can_be_fixed(tmp_path):
@@ -184,6 +245,33 @@ def test_all_faults_of_a_table_of_runs_come_at_once(tmp_path):
         assert part in str(raised.value)
     with pytest.raises(SweepError, match="not readable as a table of runs: it holds no runs"):
         cells(listed({}, tmp_path), "digest", DOMAINS)
+
+
+FIELDS: dict[str, dict] = {
+    "trunk": {}, "grid": {}, "iso-flop": {"flops": ["1e9"], "specialize_shares": [0.0, 0.25]},
+    "pilot": {"flops": "1e14"}, "runs": {},
+}  # fmt: skip
+STAGES: dict[str, dict] = {
+    "plain": {}, "joint": {"weights": {"a": 2.0}}, "scratch": {}, "replay": {"replay": 0.25},
+    "importance": {"clusters": 4}, "distill": {"distill": 1.0, "anneal": True},
+}  # fmt: skip
+CANNOT = {("iso-flop", "scratch"), ("pilot", "scratch"), ("runs", "scratch"), ("runs", "joint")}
+
+
+@pytest.mark.parametrize("recipe", KINDS)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_every_design_carries_every_recipe_or_says_that_it_cannot(design, recipe, tmp_path):
+    (tmp_path / "next.csv").write_text(TABLE)
+    runs = {"runs": str(tmp_path / "next.csv")} if design == "runs" else {}
+    s = spec(design=design, seeds=[0, 7], **FIELDS[design], **runs,
+             second_stage=[{"recipe": recipe, **STAGES[recipe]}])  # fmt: skip
+    if (design, recipe) in CANNOT:
+        with pytest.raises(SweepError, match=f"'{recipe}'.* design '{design}'"):
+            cells(s, "digest", DOMAINS)
+        return
+    plan = cells(s, "digest", DOMAINS)
+    assert {m.second_stage.recipe for m in plan.models if m.branch} == {recipe}
+    assert all(0 <= c.draw < 2**32 for c in plan)  # what scikit-learn takes
 
 
 def test_every_design_is_known_to_the_settings():

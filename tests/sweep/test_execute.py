@@ -13,6 +13,8 @@ import pytest
 
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import EXECUTORS
+from bayeslaw.sweep.execute import opened
+from bayeslaw.sweep.slurm_jobs import SlurmJobs
 
 NEEDS = {"local": None, "ray": "ray", "slurm": "submitit"}
 OPTIONS: dict[str, dict[str, Any]] = {"slurm": {"cluster": "local"}}
@@ -137,6 +139,41 @@ def test_a_ray_worker_that_is_killed_is_tried_again_and_goes_on(wanted, tmp_path
         run_sweep(tmp_path / "sweep.toml", tmp_path, executor=Deadly(pool, deaths))
     assert len(list(deaths.iterdir())) == 4  # a trunk, a cool-down, two branches
     assert (tmp_path / "runs.csv").read_bytes() == wanted
+
+
+@pytest.mark.parametrize("name", ["local", "ray", "slurm"])
+def test_options_that_do_not_fit_an_executor_are_told(name, tmp_path):
+    if NEEDS[name]:
+        pytest.importorskip(NEEDS[name])
+    with pytest.raises(SweepError, match=rf"executor_options.*'{name}'.*no_such_thing"):
+        opened(name, 1, 1, tmp_path, {"no_such_thing": 1})
+
+
+def test_slurm_has_so_many_jobs_at_once_as_there_are_processes():
+    """A fourth job of three is submitted when the oldest has ended."""
+
+    class Job:
+        ended = False
+
+        def done(self) -> bool:
+            return self.ended
+
+        def wait(self) -> None:
+            self.ended = True
+
+    class Submits:
+        most = 0
+
+        def submit(self, *args: Any) -> Job:
+            self.most = max(self.most, 1 + sum(not j.ended for j in jobs.jobs))
+            return Job()
+
+    jobs = object.__new__(SlurmJobs)
+    jobs.processes, jobs.threads, jobs.jobs, jobs.executor = 3, 1, [], Submits()
+    for _ in range(5):
+        jobs.submit(power, 2, 2)
+    assert jobs.executor.most == 3
+    assert [j.ended for j in jobs.jobs] == [True, True, False, False, False]
 
 
 def test_an_executor_that_is_not_there_is_named(tmp_path):

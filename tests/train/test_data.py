@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
 from bayeslaw.corpus import synthetic
 from bayeslaw.errors import SweepError
+from bayeslaw.train import data
 from bayeslaw.train.data import heldout, mixed, ngram_losses, share_of
 
 
@@ -56,6 +59,43 @@ def test_ngram_losses_by_hand():
     windows = np.frombuffer(window, np.uint8)[None]
     losses = ngram_losses(np.frombuffer(text, np.uint8), windows)
     np.testing.assert_allclose(losses[0], [-np.log(e).mean() for e in expected])
+
+
+def test_ngrams_counted_by_slices_are_those_counted_at_once(monkeypatch):
+    text = np.random.default_rng(0).integers(0, 9, 10_001).astype(np.uint8)
+    windows = text[:9900].reshape(-1, 33)
+    whole = ngram_losses(text, windows)
+    monkeypatch.setattr(data, "SLICE", 7)
+    monkeypatch.setattr(data, "ROWS", 11)
+    monkeypatch.setattr(data, "TABLE", 9**3)
+    assert np.array_equal(ngram_losses(text, windows, 9), one_by_one(text, windows))
+    monkeypatch.undo()
+    monkeypatch.setattr(data, "SLICE", 5000)
+    assert np.array_equal(ngram_losses(text, windows), whole)
+
+
+def one_by_one(text: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "SLICE", len(text))
+        patch.setattr(data, "ROWS", len(windows))
+        return ngram_losses(text, windows, 9)
+
+
+def test_a_mapped_text_is_not_taken_into_memory_to_be_counted(tmp_path, monkeypatch):
+    """4 M tokens in slices of 64 k: not a byte of memory for each token, where codes are 8."""
+    size = 1 << 22
+    np.random.default_rng(0).integers(0, 256, size, np.uint8).tofile(tmp_path / "text")
+    text = np.memmap(tmp_path / "text", np.uint8, "r")
+    monkeypatch.setattr(data, "SLICE", 1 << 16)
+    monkeypatch.setattr(data, "TABLE", 256**2)
+    tracemalloc.start()
+    try:
+        losses = ngram_losses(text, np.array(text[:6500]).reshape(-1, 65))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert losses.shape == (100, 2)
+    assert peak < size
 
 
 def test_controls_have_mean_zero_over_all_windows():

@@ -11,15 +11,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bayeslaw.errors import SweepError
-from bayeslaw.sweep import read_sweep
+from bayeslaw.sweep import RECIPES, read_sweep
 from bayeslaw.sweep.execute import local
 from bayeslaw.train import cell as cells_at_work
 from bayeslaw.train import checkpoint
+from bayeslaw.train.loop import start
 from bayeslaw.train.study import run_sweep
 
 TOML = """
@@ -78,7 +80,48 @@ def test_killed_at_twenty_steps_it_ends_in_the_same_bytes(undisturbed, tmp_path,
         kills += 1
     falls = [10**9]
     run_sweep(toml, tmp_path, executor=Here())
+    assert stops_of(tmp_path) == stops_of(toml.parent)
     assert (tmp_path / "runs.csv").read_bytes() == wanted
+
+
+def test_a_stop_that_was_reached_but_not_written_is_not_lost(undisturbed, tmp_path, monkeypatch):
+    """Killed after the state of a stop's own step was kept, and before the stop was written."""
+    toml, wanted = undisturbed
+    real = checkpoint.Keeper.__call__
+    stops = sorted(int(s) for s in stops_of(toml.parent))
+    at = [s // read_sweep(toml).rule.tokens_per_step for s in stops]
+
+    def deadly(self, state) -> None:
+        real(self, state)
+        if at and state.steps == at[0]:
+            at.pop(0)
+            raise Killed
+
+    monkeypatch.setattr(checkpoint.Keeper, "__call__", deadly)
+    for n, stop in enumerate(stops):
+        with pytest.raises(Killed):
+            run_sweep(toml, tmp_path, executor=Here())
+        assert len(stops_of(tmp_path)) == n, stop
+    run_sweep(toml, tmp_path, executor=Here())
+    assert stops_of(tmp_path) == stops_of(toml.parent)
+    assert (tmp_path / "runs.csv").read_bytes() == wanted
+
+
+def stops_of(folder: Path) -> set[str]:
+    return {p.stem for p in (folder / "work").glob("trunk-*/*.safetensors") if p.stem.isdigit()}
+
+
+def test_seconds_of_a_state_are_those_before_this_process_and_its_own(tmp_path, monkeypatch):
+    """What is kept holds both, the state in memory those before: they are not counted twice."""
+    clock = iter(range(100))
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    state = start(RECIPES["tiny"], 16, 0)
+    state.seconds = 100.0
+    keep = checkpoint.Keeper(tmp_path / "part.safetensors", 5.0)
+    for after in (2, 4):  # the clock is read twice each time
+        keep(state)
+        assert checkpoint.read(tmp_path / "part.safetensors")[1]["seconds"] == 100 + after
+    assert state.seconds == 100
 
 
 def test_a_state_within_a_cell_is_gone_on_with(undisturbed, tmp_path, monkeypatch):
@@ -202,8 +245,9 @@ def test_a_worker_that_was_killed_is_told(undisturbed, tmp_path):
 
 
 def started(toml: Path, out: Path) -> subprocess.Popen:
-    """A sweep in a process group of its own; what it complains of goes to a file."""
-    with (out / "complaints").open("w") as complaints:
+    """A sweep in a process group of its own; what it complains of goes to a file of its own too:
+    a killed one's resource tracker may still have something to say later."""
+    with (out / f"complaints-{len(list(out.glob('complaints-*')))}").open("w") as complaints:
         return subprocess.Popen(
             [*COMMAND, str(toml), "--out", str(out)], start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=complaints,
@@ -211,10 +255,11 @@ def started(toml: Path, out: Path) -> subprocess.Popen:
 
 
 def busy(out: Path, process: subprocess.Popen, files: int) -> None:
-    """Wait until the sweep has left so many files of its cells."""
+    """Wait until the sweep has left so many files of its cells, one of them new."""
+    before = set((out / "work").glob("*-*/*.*"))
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if len(list((out / "work").glob("*-*/*.*"))) >= files:
+        if len(here := set((out / "work").glob("*-*/*.*"))) >= files and here - before:
             return
         time.sleep(0.01)
 
@@ -234,7 +279,8 @@ def test_kill_9_and_ctrl_c_lose_nothing(undisturbed, tmp_path):
         process.wait(60)
         if blow == signal.SIGINT:
             assert process.returncode == 130
-            assert (tmp_path / "complaints").read_text() == "interrupted\n"
+            assert max(tmp_path.glob("complaints-*")).read_text() == "interrupted\n"
     process = started(toml, tmp_path)
     assert process.wait(120) == 0
+    assert stops_of(tmp_path) == stops_of(toml.parent)
     assert (tmp_path / "runs.csv").read_bytes() == wanted

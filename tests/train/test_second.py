@@ -187,6 +187,8 @@ def test_the_recipes_differ_as_they_should(table):
         ({"recipe": "replay"}, "needs replay, more than 0"),
         ({"recipe": "distill"}, "needs distill, more than 0"),
         ({"recipe": "scratch", "distill": 1.0}, "leave out replay and distill"),
+        ({"replay": 0.25}, "'plain' is on the domain alone: leave out replay and distill"),
+        ({"recipe": "replay", "replay": 0.1, "anneal": True}, "anneal is of distill"),
         ({"weights": {"a": 1.0}}, "only 'joint' mixes the domains"),
     ],
 )

@@ -15,6 +15,8 @@ from bayeslaw.corpus import synthetic
 from bayeslaw.errors import SweepError
 from bayeslaw.runs import read_runs
 from bayeslaw.sweep import RECIPES, Recipe, read_sweep
+from bayeslaw.train import price
+from bayeslaw.train.device import found
 from bayeslaw.train.export import export
 from bayeslaw.train.study import COLUMNS, run_sweep
 
@@ -131,6 +133,27 @@ def test_a_dry_run_prices_and_leaves_no_trace(tmp_path):
     assert all(p.seconds > 0 and p.memory > 16 * s.params for p in priced.prices)
     assert priced.flops > s.flops_per_token * (16_000 + 4 * 4_000)
     assert [p.name for p in (tmp_path / "runs").rglob("*")] == ["little", "sweep.toml"]
+
+
+def test_a_dry_run_prices_microbatches_distillation_and_the_device(tmp_path, monkeypatch):
+    """Parts of a batch take less memory, a copy of the weights 4 bytes each; the speed is measured
+    on the device that trains."""
+    stage = '[[second_stage]]\nrecipe = "distill"\ndistill = 1.0\n'
+    asked = []
+    monkeypatch.setattr(price, "speed", lambda *given: asked.append(given[4:]) or 1e9)
+    plain, parts = (
+        {(p.cell.stage, p.cell.branch): p for p in run_sweep(toml, dry_run=True).prices}
+        for toml in (write(tmp_path / "a", TOML + stage),
+                     write(tmp_path / "b", TOML + "microbatch = 2\n" + stage))
+    )  # fmt: skip
+    s = RECIPES["tiny"].shape(16)
+    weights = sum(s.counts().values())
+    for priced, windows in ((plain, 8), (parts, 2)):
+        branch, cooled = priced["branch", "alpha"].memory, priced["cooldown", ""].memory
+        assert branch - cooled == 4 * weights
+        assert cooled == price.memory(s, windows)
+    assert price.memory(s, 2) - 16 * weights == (price.memory(s, 8) - 16 * weights) / 4
+    assert asked == [(found(), 8), (found(), 2)]
 
 
 def test_without_out_the_table_goes_beside_the_folder(tmp_path):
@@ -258,5 +281,10 @@ def test_models_are_kept_where_that_is_asked_for(tmp_path):
     kept = sorted(p.parent.name for p in (tmp_path / "work").glob("*/model.safetensors"))
     assert len(kept) == 3
     assert {name.split("-")[0] for name in kept} == {"branch", "cooldown"}
+    (tmp_path / "work" / kept[1] / "model.safetensors").unlink()  # or not kept at first
+    table = (tmp_path / "runs.csv").read_bytes()
+    assert run_sweep(tmp_path / "sweep.toml", tmp_path, executor=Here()).trained == 1
+    assert (tmp_path / "work" / kept[1] / "model.safetensors").is_file()
+    assert (tmp_path / "runs.csv").read_bytes() == table
     s = export(tmp_path / "work" / kept[0] / "model.safetensors", tmp_path / "llama")
     assert s == RECIPES["tiny"].shape(16)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bayeslaw.errors import SweepError
 from bayeslaw.train import team
 from bayeslaw.train.study import run_sweep
 
@@ -61,8 +62,17 @@ def test_two_gloo_processes_give_the_losses_of_one(alone, tmp_path, options):
     assert not kept & {p.name for p in (toml.parent / "work").iterdir() if "-" in p.name} - {
         p for p in kept if p.startswith("corpus")
     }
-    again = torchrun(toml, tmp_path, *options)
-    assert "0 cells trained, 4 there already" in again.stdout
+    if not options:
+        again = torchrun(toml, tmp_path)
+        assert "0 cells trained, 4 there already" in again.stdout
+
+
+def test_a_batch_that_a_team_cannot_share_is_refused_at_the_start(tmp_path, monkeypatch):
+    (tmp_path / "sweep.toml").write_text(TOML)
+    monkeypatch.setattr(team, "size", lambda: 3)
+    with pytest.raises(SweepError, match="3 processes cannot share a batch of 8 equally"):
+        run_sweep(tmp_path / "sweep.toml", tmp_path, executor=Here())
+    assert [p.name for p in tmp_path.iterdir()] == ["sweep.toml"]
 
 
 def test_without_a_team_there_is_one_process():
