@@ -123,6 +123,8 @@ def suggest(
     assert money is not None
     _, allowed, _ = assessable(fitted, arrangements)
     every = pool_of(fitted, np.inf, asked.weights) if own is None else own
+    if not every:
+        raise PlanError("the sweep's ranges leave no run to suggest; give a pool")
     affordable = [run for run in every if run.flops <= money]
     if not affordable:
         least = min((run.flops for run in every), default=np.inf)
