@@ -95,7 +95,7 @@ def suggest(
     arrangements: Sequence[str] | None = None,
     stretch: float = 4.0,
     pool: Sequence[NextRun] | None = None,
-    draws: int = 500,
+    draws: int = 1500,
     accept: bool = False,
     kind: str = "calibrated",
     seed: int = 0,
