@@ -519,7 +519,7 @@ def suggest(
     arrangements: Arrangements = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
-    draws: Annotated[int, typer.Option(min=1, help="More: a smaller simulation error.")] = 500,
+    draws: Annotated[int, typer.Option(min=1, help="More: a smaller simulation error.")] = 1500,
     seed: Seed = 0,
     accept: Accept = False,
     json: Json = False,

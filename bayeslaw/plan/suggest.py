@@ -95,7 +95,7 @@ def suggest(
     arrangements: Sequence[str] | None = None,
     stretch: float = 4.0,
     pool: Sequence[NextRun] | None = None,
-    draws: int = 500,
+    draws: int = 1500,
     accept: bool = False,
     kind: str = "calibrated",
     seed: int = 0,
@@ -123,6 +123,8 @@ def suggest(
     assert money is not None
     _, allowed, _ = assessable(fitted, arrangements)
     every = pool_of(fitted, np.inf, asked.weights) if own is None else own
+    if not every:
+        raise PlanError("the sweep's ranges leave no run to suggest; give a pool")
     affordable = [run for run in every if run.flops <= money]
     if not affordable:
         least = min((run.flops for run in every), default=np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -143,6 +144,13 @@ def test_a_branch_of_a_trunk_that_is_there_costs_its_own_tokens_only():
     for run in apart:
         tokens = run.pretrain_tokens + run.specialize_tokens
         assert run.flops == pytest.approx(6 * run.params * tokens)
+
+
+def test_a_sweep_that_leaves_no_run_asks_for_a_pool(monkeypatch):
+    module = importlib.import_module("bayeslaw.plan.suggest")
+    monkeypatch.setattr(module, "pool_of", lambda *_: [])
+    with pytest.raises(PlanError, match="leave no run to suggest; give a pool"):
+        suggest(FITTED, 1e22, 1e20, draws=50, kind="mean")
 
 
 def test_a_pool_of_ones_own_is_what_is_ranked(tmp_path):
