@@ -113,7 +113,7 @@ def truth_of(law: Any, rng: np.random.Generator) -> Curves:
 
 
 def pilot(truth: Curves, rng: np.random.Generator) -> pd.DataFrame:
-    """24 to 60 runs: three or four sizes, two or three D, D′/D of 0, .03, .15 and .6."""
+    """42 to 84 rows: three or four sizes, two or three D, D′/D of 0, .03, .15 and .6."""
     sizes = np.geomspace(1e6, 1.6e7, int(rng.integers(3, 5)))
     tokens = np.geomspace(3e7, 4e8, int(rng.integers(2, 4)))
     rows = []
