@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -166,6 +167,7 @@ def main() -> None:
         else:
             code = _lead(given.settings, given.out)
     finally:
+        gc.collect()  # models in cycles hold the group's threads: a process that exits so aborts
         dist.destroy_process_group()
     sys.exit(code)
 
