@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from bayeslaw.infer.modes import Mode
 
@@ -92,6 +93,13 @@ def agreement(found: Sequence[Mode]) -> tuple[int, int, tuple[float, ...]]:
     mass = np.array([m.log_evidence for m in found])
     share = np.exp(mass - mass.max())
     return found[0].starts, found[0].agree, tuple(map(float, share / share.sum()))
+
+
+def with_mass(found: Sequence[Mode]) -> tuple[Mode, ...]:
+    """The modes that have `MIN_MASS` or more by Laplace; chains would stay in the others too."""
+    mass = np.array([m.log_evidence for m in found])
+    share = np.exp(mass - logsumexp(mass))
+    return tuple(m for m, s in zip(found, share, strict=True) if s >= MIN_MASS)
 
 
 def mode_failures(found: Sequence[Mode]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from numpyro.infer import MCMC, NUTS
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
-from bayeslaw.infer.diagnose import Diagnostics, diagnose
+from bayeslaw.infer.diagnose import Diagnostics, diagnose, with_mass
 from bayeslaw.infer.model import (
     SPREAD_SD,
     Rows,
@@ -363,6 +363,7 @@ def _quality(draws: Draws) -> float:
 
 def _starts(found: tuple[Mode, ...], chains: int, rng: np.random.Generator) -> np.ndarray:
     """Overdispersed Laplace draws: chains that start too close agree too soon."""
+    found = with_mass(found)
     mass = np.array([m.log_evidence for m in found])
     share = np.exp(mass - mass.max())
     share /= share.sum()

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import logsumexp
 
-from bayeslaw.infer.diagnose import MIN_AGREEING, MIN_MASS, Diagnostics
+from bayeslaw.infer.diagnose import MIN_AGREEING, MIN_MASS, Diagnostics, with_mass
 from bayeslaw.infer.model import Rows, Spec, pooled_shapes
 from bayeslaw.infer.modes import Mode
 from bayeslaw.infer.sample import Draws, Settings, at_points, compiled, sample
@@ -35,7 +35,7 @@ def sample_modes(
     the gate then asks of each what it asks of one. A hierarchy's coordinates are chosen per
     sample, so its modes are not joined: there the gate stays closed.
     """
-    worth = _worth(found)
+    worth = with_mass(found)
     if len(worth) < 2 or pooled_shapes(spec):
         return sample(spec, rows, found, seed, settings)
     # One attempt: whitened over two modes, further ones would creep between them.
@@ -48,12 +48,6 @@ def sample_modes(
     rng = np.random.default_rng(seed)
     mass = [log_mass(spec, rows, worth, k, draws.z, rng, settings) for k, draws in enumerate(apart)]
     return _joined(apart, worth, np.array(mass), rng)
-
-
-def _worth(found: tuple[Mode, ...]) -> tuple[Mode, ...]:
-    mass = np.array([m.log_evidence for m in found])
-    share = np.exp(mass - logsumexp(mass))
-    return tuple(m for m, s in zip(found, share, strict=True) if s >= MIN_MASS)
 
 
 def nearest(z: np.ndarray, found: Sequence[Mode]) -> np.ndarray:
