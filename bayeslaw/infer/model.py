@@ -30,6 +30,9 @@ SIGMA = Param(dist.HalfNormal(0.02), across="pooled", spread=0.5, symbol="σ")
 LINEAGE_SD = Param(dist.LogNormal(math.log(0.003), 0.7), across="shared", symbol="τ")
 
 
+SHEAR = "shear"  # beside the centring: by how much a coordinate moves with the lineages' effects
+
+
 SPREAD_SD = 0.6  # of the log of a pooling sd, in its prior
 
 
@@ -246,6 +249,11 @@ def _shape(q: Param) -> tuple[int, ...]:
 
 def non_centred(spec: Spec) -> dict[str, np.ndarray]:
     """The centring to start from: wholly non-centred, where the joint mode is proper."""
+    shear = {SHEAR: np.zeros((density(spec).size, spec.lineages))} if spec.lineages else {}
+    return {**_no_centring(spec), **shear}
+
+
+def _no_centring(spec: Spec) -> dict[str, np.ndarray]:
     return {n: np.zeros(shape) for n, shape in pooled_shapes(spec).items()}
 
 
@@ -260,7 +268,7 @@ def recentre(
     d = density(spec)
     flat = z.reshape(-1, z.shape[-1])
     values = {n: np.array(v) for n, v in jax.vmap(d.unravel, (0, None))(flat, centring).items()}
-    chosen = {n: c for n, c in centring.items() if n == "lineage"}
+    chosen = {n: 0 * c for n, c in centring.items() if n in ("lineage", SHEAR)}
     for name, old in centring.items():
         if name in chosen:
             continue
@@ -271,6 +279,37 @@ def recentre(
         values[f"{name}_offset"] = new * mean + off / spread ** (1 - new)
         chosen[name] = new
     return np.asarray(jax.vmap(d.ravel, (0, None))(values, chosen)).reshape(z.shape), chosen
+
+
+def sheared(
+    spec: Spec, z: np.ndarray, centring: Mapping[str, np.ndarray], covariance: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws z (…, dim), in coordinates without a shear, in such where the lineages' effects have
+    left the others: each less its regression on the effects.
+
+    Rows of one trunk tell its effect and the levels of their domains apart by the priors alone.
+    What they do tell is the sum, whatever τ is; with effect = τ ζ that is a curved ridge, and the
+    more domains a trunk is measured on the more of them bend together.
+
+    covariance: (dim, dim) of the coordinates around the mean of z.
+    """
+    if not spec.lineages:
+        return z, dict(centring)
+    sites = density(spec).sites
+    of_lineages, spread = sites == "lineage_offset", sites == "lineage_spread"
+    tau = np.exp(_log_tau(spec, z.reshape(-1, z.shape[-1]).mean(0)[spread]))
+    shear = (
+        np.linalg.solve(covariance[np.ix_(of_lineages, of_lineages)], covariance[of_lineages]).T
+        / tau
+    )
+    shear[of_lineages | spread] = 0.0
+    effects = np.exp(_log_tau(spec, z[..., spread])) * z[..., of_lineages]
+    return z - effects @ shear.T, {**centring, SHEAR: shear}
+
+
+def _log_tau(spec: Spec, spread: Any) -> Any:
+    """Log of the lineages' sd, from its coordinate (…, 1) where it has one."""
+    return LINEAGE_SD.prior.loc if spec.steady else spread
 
 
 def spreads_of(spec: Spec) -> np.ndarray:
@@ -364,21 +403,31 @@ def density(spec: Spec) -> Density:
     def with_rows(rows: Rows, centring: Mapping[str, Any]) -> None:
         model(spec, rows, centring)
 
-    probe = trace(substitute(parameters, substitute_fn=_some)).get_trace(spec, non_centred(spec))
+    probe = trace(substitute(parameters, substitute_fn=_some)).get_trace(spec, _no_centring(spec))
     latent = {n: s for n, s in probe.items() if s["type"] == "sample"}
     transforms = {n: biject_to(s["fn"].support) for n, s in latent.items()}
     shapes = {
         n: transforms[n].inverse_shape(np.shape(s["value"])) for n, s in sorted(latent.items())
     }
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    sites = np.repeat(list(shapes), [math.prod(shape) for shape in shapes.values()])
+    of_lineages, of_spread = (np.flatnonzero(sites == f"lineage_{n}") for n in ("offset", "spread"))
+
+    def shift(z: Any, centring: Mapping[str, Any]) -> Any:
+        """What the lineages' effects move the coordinates by."""
+        effects = jnp.exp(_log_tau(spec, z[of_spread])) * z[of_lineages]
+        return centring[SHEAR] @ effects
 
     def unravel(z: Any, centring: Mapping[str, Any]) -> dict[str, Any]:
+        if SHEAR in centring:
+            z = z + shift(z, centring)
         parts = zip(shapes.items(), jnp.split(z, ends[:-1]), strict=True)
         return bend(spec, {n: part.reshape(shape) for (n, shape), part in parts}, centring, -1.0)
 
     def ravel(values: dict[str, Any], centring: Mapping[str, Any]) -> jax.Array:
         straight = bend(spec, values, centring, 1.0)
-        return jnp.concatenate([jnp.ravel(straight[n]) for n in sorted(straight)])
+        z = jnp.concatenate([jnp.ravel(straight[n]) for n in sorted(straight)])
+        return z - shift(z, centring) if SHEAR in centring else z
 
     @jax.jit  # traced once, whoever differentiates it
     def potential(z: Any, rows: Rows, centring: Mapping[str, Any]) -> jax.Array:
@@ -422,7 +471,6 @@ def density(spec: Spec) -> Density:
         words = potential.lower(np.zeros(ends[-1]), rows, non_centred(spec)).as_text()
         return f"{shapes} {words}"
 
-    sites = np.repeat(list(shapes), [math.prod(shape) for shape in shapes.values()])
     of_noise = np.char.startswith(sites, "sigma")
     tilt = np.where(np.isin(sites, ("sigma", "sigma_mean")), -float((~of_noise).sum()), 0.0)
     blocks = [_block(n, shape, spec) for n, shape in shapes.items()]

@@ -104,7 +104,7 @@ def _shapes(args: Any) -> Any:
 
 
 def _shape(leaf: Any) -> Any:
-    return (leaf.shape, str(leaf.dtype)) if hasattr(leaf, "dtype") else type(leaf).__name__
+    return (leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else type(leaf).__name__
 
 
 @lru_cache(maxsize=1)

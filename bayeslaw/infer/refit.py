@@ -23,7 +23,7 @@ from bayeslaw.infer.model import (
     steadied,
 )
 from bayeslaw.infer.precision import double
-from bayeslaw.infer.sample import Settings, compiled, modes
+from bayeslaw.infer.sample import Settings, compiled, lanes, modes
 from bayeslaw.infer.tree import DESCRIBED
 from bayeslaw.laws import Law
 from bayeslaw.runs import Runs
@@ -147,6 +147,5 @@ def prepare_preview(table: Table) -> None:
     with double():
         p, centring = compiled(spec, SHORT), non_centred(spec)
         size, rows = density(spec).size, jax.device_put(table.rows)
-        lanes = SHORT.hierarchy_starts if centring else SHORT.starts
-        p.gradients.prepare(np.zeros((lanes, size)), rows, centring)
+        p.gradients.prepare(np.zeros((lanes(rows, SHORT), size)), rows, centring)
         p.describe.prepare(np.zeros((DESCRIBED, size)), rows, centring)

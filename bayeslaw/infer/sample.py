@@ -31,6 +31,7 @@ from bayeslaw.infer.model import (
     non_centred,
     pooled_shapes,
     recentre,
+    sheared,
     spreads_of,
     steadied,
 )
@@ -53,13 +54,14 @@ class Settings:
     longest: int = 64
     attempts: int = 3
     meeting: float = 1.1  # R-hat of chains that are worth prolonging
-    caution: float = 0.6  # factor on the step size after a run with divergent transitions
+    caution: float = 0.7  # factor on the step size after a run with divergent transitions
     # A hierarchical posterior mixes more slowly and costs more a step: fewer chains, longer, after
     # short rounds (in blocks) that only find its shape.
-    pilots: tuple[int, ...] = (2, 6)
+    pilots: tuple[int, ...] = (1, 4)
     hierarchy_starts: int = 4  # of a steady one, which is nearly normal
     hierarchy_chains: int = 4
     hierarchy_draws: int = 10
+    few: int = 1024  # rows, padded, that sixteen points at once cost little more on than four
     nuts_chains: int = 4  # of the last resort; 0 for none
     nuts_warmup: int = 600
     nuts_draws: int = 1000
@@ -186,7 +188,7 @@ def prepare(spec: Spec, rows: Rows, settings: Settings) -> None:
     whitening = Whitening(u[0], np.eye(u.shape[1]))
     p.block.prepare(p.begin.shapes(*begin), whitening, rows, centring)
     if centring:
-        p.gradients.prepare(np.zeros((_lanes(spec, settings), u.shape[1])), rows, centring)
+        p.gradients.prepare(np.zeros((lanes(rows, settings), u.shape[1])), rows, centring)
 
 
 def _keys(rng: np.random.Generator, count: int) -> Any:
@@ -209,7 +211,8 @@ def modes(
     steady = steadied(spec)
     p, centring = compiled(steady, settings), non_centred(steady)
     if starts is None:
-        starts = prior_draws(steady, seed, settings)[: _lanes(spec, settings)]
+        starts = prior_draws(steady, seed, settings)
+        starts = starts[: settings.hierarchy_starts if centring else settings.starts]
     d = density(steady)
 
     def gradients(z: np.ndarray) -> tuple[Any, Any]:
@@ -236,9 +239,11 @@ def _informed(spec: Spec, gradients: Any, m: Mode) -> Mode:
     return replace(best, starts=m.starts, agree=m.agree)
 
 
-def _lanes(spec: Spec, settings: Settings) -> int:
-    """How many points the program of gradients takes at once."""
-    return settings.hierarchy_starts if pooled_shapes(spec) else settings.starts
+def lanes(rows: Rows, settings: Settings) -> int:
+    """How many points the program of gradients takes at once: where rows are few a call costs as
+    much as what it computes; where they are many, lanes that repeat a point cost more."""
+    few = np.size(rows.kept) <= settings.few
+    return settings.starts if few else settings.hierarchy_starts
 
 
 def _lifted(spec: Spec, m: Mode) -> Mode:
@@ -272,7 +277,9 @@ def sample(
     rng = np.random.default_rng(seed)
     centring = non_centred(spec)
     z = _starts(found, _chains(spec, settings), rng)
-    whitening, step, caution = Whitening(found[0].z, found[0].scale), 0.7, 1.0
+    whitening, step = Whitening(found[0].z, found[0].scale), 0.7
+    # The sd of the lineages' effects goes where few steps of the usual size hold.
+    caution = settings.caution if spec.lineages else 1.0
     if centring:
         whitening, z, centring = _settle(spec, rows, found[0], z, rng, settings)
     length = settings.hierarchy_draws if centring else settings.draws
@@ -287,7 +294,7 @@ def sample(
             return draws
         caution *= settings.caution if draws.diagnostics.divergences else 1.0
         best = draws
-        z, centring = recentre(spec, draws.z, centring)
+        z, centring = _straight(spec, draws.z, rows, centring, settings)
         whitening, z = _whiten(spec, z, rows, centring, settings), z[:, -1]
     if best is not None and not settings.nuts_chains:
         return best
@@ -348,10 +355,10 @@ def at_points(
     p: Programs, z: np.ndarray, rows: Rows, centring: Any, settings: Settings
 ) -> tuple[Any, Any]:
     """Potential and gradient at z, through the program that the mode search has compiled."""
-    lanes = settings.hierarchy_starts if centring else settings.starts
+    count = lanes(rows, settings)
     parts = [
-        p.gradients(np.resize(z[i : i + lanes], (lanes, z.shape[1])), rows, centring)
-        for i in range(0, len(z), lanes)
+        p.gradients(np.resize(z[i : i + count], (count, z.shape[1])), rows, centring)
+        for i in range(0, len(z), count)
     ]
     potential, gradient = (np.concatenate([np.asarray(q[j]) for q in parts]) for j in (0, 1))
     return potential[: len(z)], gradient[: len(z)]
@@ -390,8 +397,21 @@ def _settle(
     spread = (z - mode.z) * spreads
     around = rng.standard_normal((256, len(mode.z))) @ mode.scale.T * ~spreads
     steady = np.concatenate([z - spread, mode.z + around])
-    every, centring = recentre(spec, steady, non_centred(spec))
+    every, centring = _straight(spec, steady, rows, non_centred(spec), settings)
     return _around_mean(spec, every, rows, centring, settings), every[: len(z)] + spread, centring
+
+
+def _straight(
+    spec: Spec, z: np.ndarray, rows: Rows, centring: Mapping[str, Any], settings: Settings
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws z (…, dim) of a hierarchy in new coordinates: centred as they say, then sheared."""
+    if not centring:
+        return z, {}
+    z, centring = recentre(spec, z, centring)
+    if not spec.lineages:
+        return z, centring
+    scale = _around_mean(spec, z.reshape(-1, z.shape[-1]), rows, centring, settings).scale
+    return sheared(spec, z, centring, scale @ scale.T)
 
 
 def _whiten(

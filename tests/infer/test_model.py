@@ -11,6 +11,7 @@ from scipy import stats
 
 from bayeslaw import Runs
 from bayeslaw.infer.model import (
+    SHEAR,
     Spec,
     anchor_of,
     density,
@@ -19,6 +20,7 @@ from bayeslaw.infer.model import (
     pooled_shapes,
     recentre,
     rows_of,
+    sheared,
     spread_prior,
 )
 from bayeslaw.infer.precision import double
@@ -62,11 +64,37 @@ def _moved(values, chosen):
     """From no centring to the chosen one: ζ = c mean + spread^c offset."""
     moved = dict(values)
     for name, c in chosen.items():
-        if name != "lineage":
+        if name not in ("lineage", SHEAR):
             spread = jnp.exp(values[f"{name}_spread"])
             mean = values[f"{name}_mean"]
             moved[f"{name}_offset"] = c * mean + spread**c * values[f"{name}_offset"]
     return moved
+
+
+def test_a_shear_is_the_same_posterior_and_takes_the_effects_out_of_the_rest():
+    with double():
+        spec, rows = posed("additive", two_stage())
+        d, plain = density(spec), non_centred(spec)
+        rng = np.random.default_rng(0)
+        covariance = 0.01 * (np.eye(d.size) + 1)  # every two coordinates correlate at one half
+        z = rng.multivariate_normal(np.zeros(d.size), covariance, 4000)
+        other, chosen = sheared(spec, z, plain, covariance)
+        describe, potential = jax.jit(d.describe), jax.jit(d.potential)
+        for x, y in zip(z[:3], other[:3], strict=True):
+            one, two = describe(x, rows, plain), describe(y, rows, chosen)
+            assert np.asarray(one.loc) == pytest.approx(np.asarray(two.loc), rel=1e-9)
+            before, after = potential(x, rows, plain), potential(y, rows, chosen)
+            assert float(before) == pytest.approx(float(after), rel=1e-12)
+            assert np.asarray(d.ravel(d.unravel(y, chosen), chosen)) == pytest.approx(y)
+        of_lineages = d.sites == "lineage_offset"
+        effects = np.exp(z[:, d.sites == "lineage_spread"]) * z[:, of_lineages]
+        rest = ~(of_lineages | (d.sites == "lineage_spread"))
+
+        def correlation(points):
+            every = np.corrcoef(np.c_[points[:, rest], effects], rowvar=False)
+            return np.abs(every[: rest.sum(), rest.sum() :]).max()
+
+        assert correlation(z) > 0.4 > 5 * correlation(other)
 
 
 def test_rows_and_padding_can_be_reordered():
