@@ -20,8 +20,10 @@ from bayeslaw.infer.laplace import laplace
 from bayeslaw.infer.model import (
     Likelihood,
     Spec,
+    every_kth,
     inputs_of,
 )
+from bayeslaw.infer.modes import Mode
 from bayeslaw.infer.point import HUBER_DELTA, On, PointFit, Rho, minimise
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.precision import double
@@ -241,7 +243,14 @@ def _fit_one(table: Table, method: Method, seed: int, settings: Settings) -> Pos
         # An import of half a second, while XLA loads, compiles and looks for modes.
         Thread(target=array_stats, daemon=True).start()
         prepare(spec, rows, settings)
-    found = modes(spec, rows, seed, settings)
+    starts: np.ndarray | None = None
+    first: tuple[Mode, ...] = ()
+    if len(runs) > MANY:
+        first = modes(spec, every_kth(rows, math.ceil(len(runs) / ENOUGH)), seed, settings)
+        starts = np.array([m.z for m in first]) if first else None
+    found = modes(spec, rows, seed, settings, starts)
+    if first:  # how many starts agree was asked of the few rows
+        found = tuple(replace(m, starts=first[0].starts, agree=first[0].agree) for m in found)
     if not found:
         raise FitError(
             f"law '{law.name}': no start found a mode; the density is not finite on these runs"

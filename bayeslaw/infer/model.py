@@ -127,6 +127,12 @@ def rows_of(runs: Runs, anchor: Anchor) -> tuple[Rows, tuple[str, ...], np.ndarr
     return rows, tuple("/".join(map(str, key)) for key in shared), cells[kept]
 
 
+def every_kth(rows: Rows, k: int) -> Rows:
+    """Every k-th row of every domain; the anchor stays, so that points mean the same."""
+    *arrays, at = rows
+    return Rows(*jax.tree.map(lambda a: a[:, ::k], arrays), at)
+
+
 def bucket(n: int) -> int:
     """The padded length of n rows: eighths of a power of two, so that lengths rarely change.
 

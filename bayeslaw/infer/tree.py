@@ -19,7 +19,8 @@ PREDICTIVE_DRAWS = 500
 PRIOR_DRAWS = 200
 KEPT_DRAWS = 6400  # of all chains; longer runs are thinned evenly when they are kept
 KEPT_DENSITIES = 20_000_000  # draws × rows: what is kept of very large tables, 800 draws at least
-DESCRIBED = 800  # points described by one call of a program
+PREDICTED = 4_000_000  # draws × rows of the predictive groups, 100 and 200 draws at least
+DESCRIBED = 800  # points described by one call of a program; of very large tables a quarter
 
 
 def tree_of(
@@ -43,12 +44,14 @@ def tree_of(
     said = _described(p, draws.z.reshape(-1, dim), rows, centring)
     values = {n: np.asarray(v).reshape(chain, draw, *v.shape[1:]) for n, v in said.values.items()}
     loglik = np.asarray(said.log_likelihood)[:, kept].reshape(chain, draw, -1)
-    some = np.linspace(0, chain * draw - 1, min(PREDICTIVE_DRAWS, chain * draw)).astype(int)
+    predicted = min(PREDICTIVE_DRAWS, chain * draw, max(100, PREDICTED // len(runs)))
+    some = np.linspace(0, chain * draw - 1, predicted).astype(int)
     loc, scale = (np.asarray(a)[some][:, kept] for a in (said.loc, said.scale))
     shape = loc.shape
     noise = rng.standard_t(4, shape) if spec.likelihood == "student" else rng.standard_normal(shape)
 
-    prior = _described(p, prior_draws(spec, seed + 2, settings), rows, non_centred(spec))
+    before = prior_draws(spec, seed + 2, settings)[: max(PRIOR_DRAWS, PREDICTED // len(runs))]
+    prior = _described(p, before, rows, non_centred(spec))
     prior_values = {n: np.asarray(v)[None] for n, v in prior.values.items()}
     # Without σ's noise: what the law expects before it has seen a loss, but for the median's level.
     expected = np.asarray(prior.loc)[:PRIOR_DRAWS, kept]
@@ -120,9 +123,10 @@ def _terms(spec: Spec) -> dict[str, list[str]]:
 
 def _described(p: Programs, z: np.ndarray, rows: Rows, centring: Mapping[str, Any]) -> Described:
     """`describe` in pieces of one size: one program for any number of points, in little memory."""
+    count = DESCRIBED // 4 if DESCRIBED * np.size(rows.kept) > KEPT_DENSITIES else DESCRIBED
     pieces = [
-        p.describe(np.resize(z[i : i + DESCRIBED], (DESCRIBED, z.shape[1])), rows, centring)
-        for i in range(0, len(z), DESCRIBED)
+        p.describe(np.resize(z[i : i + count], (count, z.shape[1])), rows, centring)
+        for i in range(0, len(z), count)
     ]
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(z)], *pieces)
 
