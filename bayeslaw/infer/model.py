@@ -129,8 +129,8 @@ def rows_of(runs: Runs, anchor: Anchor) -> tuple[Rows, tuple[str, ...], np.ndarr
 
 def every_kth(rows: Rows, k: int) -> Rows:
     """Every k-th row of every domain; the anchor stays, so that points mean the same."""
-    *arrays, at = rows
-    return Rows(*jax.tree.map(lambda a: a[:, ::k], arrays), at)
+    run, lineage, log_loss, log_se, kept = jax.tree.map(lambda a: a[:, ::k], rows[:-1])
+    return Rows(run, lineage, log_loss, log_se, kept, rows.at)
 
 
 def bucket(n: int) -> int:
