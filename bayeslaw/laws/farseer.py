@@ -22,8 +22,8 @@ class Farseer(SumLaw):
     Li et al. 2025 (arXiv:2506.10972): s -.0625, q .13, S .1285, B 230.7, b -.173, Q -1.544,
     A -1.666, a .0459, G 3.133 (bits/char). Sampled at the anchor: the exponent e₀ = e(N₀), the
     slopes in log N of the first term (`f_size`), of log e (`k_data`) and of the log of the second
-    term (`m_data`), and the bends q, a, b of those slopes. Bends may have either sign: with q < 0
-    the first term has a floor, E exp(c N^q), and the law comes close to `chinchilla`.
+    term (`m_data`), and the bends q, a, b of those slopes. The bend a is normal around
+    the published one: in its log the posterior has a tail that chains get lost in.
     """
 
     name = "farseer"
@@ -32,12 +32,12 @@ class Farseer(SumLaw):
     source = "Li et al. 2025, arXiv:2506.10972"
 
     f_size = Param(dist.LogNormal(math.log(0.12), 0.6), symbol="-s q N₀^q")
-    q_size = Param(dist.Normal(0.1, 0.2), symbol="q")
+    q_size = Param(dist.LogNormal(math.log(0.13), 0.5), symbol="q")
     b_data = Param(dist.LogNormal(math.log(0.31), 0.4), of="data", symbol="e₀")
-    k_data = Param(dist.Normal(0.2, 0.15), symbol="-A a N₀^a")
+    k_data = Param(dist.LogNormal(math.log(0.2), 0.6), symbol="-A a N₀^a")
     a_data = Param(dist.Normal(0.046, 0.015), symbol="a")
     m_data = Param(dist.Normal(0.3, 0.4), symbol="m")
-    b_size = Param(dist.Normal(0.173, 0.05), symbol="-b")
+    b_size = Param(dist.LogNormal(math.log(0.173), 0.3), symbol="-b")
 
     def terms(self, x: Run, at: Anchor, p: Any) -> dict[str, Any]:
         larger = jnp.log(x.params / at.params)
