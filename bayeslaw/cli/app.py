@@ -99,6 +99,24 @@ RiskName = Annotated[
 Arrangements = Annotated[
     list[str] | None, typer.Option("--arrangement", help="Choose among these only; again for more.")
 ]
+QUANTITY = "QUANTITY[.DOMAIN]="
+Pins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin",
+        metavar=QUANTITY + "VALUE",
+        help="Hold params, pretrain_tokens, specialize_tokens, tokens_per_param or split_ratio; "
+        "again for more.",
+    ),
+]
+Ranges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bound",
+        metavar=QUANTITY + "LOW:HIGH",
+        help="Bound one, as params=1B:20B or pretrain_tokens=:5T; again for more.",
+    ),
+]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

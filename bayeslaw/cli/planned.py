@@ -20,10 +20,12 @@ def cautions(p: dict[str, Any]) -> list[str]:
     beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
     lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
     if p["budget"]["spent"] < 0.999:
-        lines.append(
-            f"spends {100 * p['budget']['spent']:.3g} % of the budget: further from the sweep more "
-            "compute carries more risk"
+        why = (
+            "your bounds allow no more"
+            if p["budget"]["exhausted"]
+            else ("further from the sweep more compute carries more risk")
         )
+        lines.append(f"spends {100 * p['budget']['spent']:.3g} % of the budget: {why}")
     return [part for line in lines for part in folded(line)]
 
 
@@ -43,6 +45,8 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
+    if p["at_limit"]:
+        lines += folded(f"held by {', '.join(p['at_limit'])}")
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()
@@ -226,5 +230,9 @@ def _laws(p: dict[str, Any]) -> list[str]:
 
 
 def _unassessed(p: dict[str, Any]) -> list[str]:
-    lines = [f"not assessable: {n['arrangement']} ({n['reason']})" for n in p["not_assessable"]]
+    lines = [
+        f"{how}: {n['arrangement']} ({n['reason']})"
+        for how, key in (("not assessable", "not_assessable"), ("not to be chosen", "excluded"))
+        for n in p[key]
+    ]
     return ["", *(part for line in lines for part in folded(line))] if lines else []

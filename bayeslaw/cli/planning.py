@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,8 +18,10 @@ from bayeslaw.cli.app import (
     Json,
     Kind,
     On,
+    Pins,
     PlanKind,
     Posterior,
+    Ranges,
     RiskName,
     Seed,
     Weights,
@@ -35,6 +37,9 @@ from bayeslaw.cli.app import (
 )
 from bayeslaw.cli.bar import progress
 from bayeslaw.errors import BayeslawError
+
+if TYPE_CHECKING:
+    from bayeslaw.plan.constraints import Wishes
 
 
 @app.command()
@@ -73,6 +78,12 @@ def forecast(
         say(words.forecast(said))
 
 
+def _wishes(pins: list[str] | None, bounds: list[str] | None) -> Wishes:
+    """What a plan is asked for beside its least risk."""
+    given = {"pins": pairs(pins, "--pin"), "bounds": pairs(bounds, "--bound")}
+    return {name: value for name, value in given.items() if value}  # type: ignore[return-value]
+
+
 @app.command()
 def plan(
     posterior: Posterior,
@@ -108,6 +119,8 @@ def plan(
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
+    pins: Pins = None,
+    bounds: Ranges = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -117,6 +130,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
+    wishes = _wishes(pins, bounds)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
@@ -156,12 +170,14 @@ def plan(
             chosen = reach(
                 fitted, losses, prob, shares or None, arrangements or None, stretch,
                 accept=accept, designs=mine, kind=kind, epsilon=epsilon, hardware=hardware,
+                **wishes,
             )  # fmt: skip
         else:
             assert flops is not None
             chosen = choose(
                 fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
+                **wishes,
             )  # fmt: skip
         said = chosen.to_json()
     if out is not None:
@@ -182,6 +198,8 @@ def frontier(
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
+    pins: Pins = None,
+    bounds: Ranges = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -191,6 +209,7 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
+    wishes = _wishes(pins, bounds)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:
@@ -205,7 +224,7 @@ def frontier(
     with progress("planning"):
         said = trace(
             fitted, ends, points, shares or None, risk, arrangements or None, stretch, prob,
-            accept=accept, kind=kind, on=on,
+            accept=accept, kind=kind, on=on, **wishes,
         ).to_json()  # fmt: skip
     if plot is not None:
         from bayeslaw.plots import draw_frontier

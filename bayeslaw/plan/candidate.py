@@ -35,6 +35,7 @@ class Candidate:
     totals: np.ndarray  # (draw,): the weighted loss
     risk: float
     at_bound: tuple[str, ...] = ()
+    at_limit: tuple[str, ...] = ()
     point: np.ndarray | None = None  # where it lies in its `Space`
 
     @property
@@ -55,7 +56,7 @@ def scored(
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
-            None if kind == "own" else o.point,
+            o.at_limit, None if kind == "own" else o.point,
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
-from bayeslaw.plan.optimum import Optimum, Question, optimise, priced
+from bayeslaw.plan.optimum import Optimum, Question, balance, optimise
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.risk import MEAN
 
@@ -90,11 +90,8 @@ def _sum_of_powers(outlook: Outlook, i: int) -> bool:
 def _gradient(asked: Question, optimum: Optimum) -> float | None:
     if asked.risk.name in ("quantile", "cvar", "reach") or asked.risk.function is not None:
         return None
-    space = asked.space(optimum.arrangement)
-    u = optimum.point[None]
-    fields = np.stack(optimum.run[:3])
-    _, in_logs = compiled.slopes(asked.risk)(asked.outlook, fields, asked.stakes)
-    slopes, _, _ = priced(space, u, np.asarray(in_logs)[None])
+    space, u = asked.space(optimum.arrangement), optimum.point[None]
+    slopes = balance(asked, optimum, asked.risk)[1][None]
     whole = np.where(space.shared, slopes.sum(1, keepdims=True), slopes)
     edge = 1e-9
     pressed = (u <= space.low + edge) & (whole >= 0) | (u >= space.high - edge) & (whole <= 0)

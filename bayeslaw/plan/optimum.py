@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import Bounds
+from bayeslaw.plan.fence import TOUCH, Fence
 from bayeslaw.plan.newton import Seen, newton, tempered
 from bayeslaw.plan.outlook import THIN, Outlook
 from bayeslaw.plan.risk import MEAN, Risk
@@ -30,6 +31,9 @@ SLOW = 1e-10  # of a risk gained by a step: fewer nats than draws can tell
 RESTARTS = 4
 DEEPEST = np.log(1e6)  # below the budget, in which a lesser risk is sought
 FREE = 1e-9  # nats for an e-fold of the budget: less is no price
+HOLDS = 12  # times that a design is drawn to its bounds
+ROUGH = 1e-4  # e-folds: near enough to a bound where a risk is slow to descend
+BALANCED = 1e-9  # of the log of a ratio: nearer to its bound it is held there
 KINK = 1e-7  # nats gained by starting again: less is not worth it
 
 
@@ -83,8 +87,14 @@ class Question:
 
     def at(self, flops: float) -> Question:
         """The same question at another budget."""
-        other = replace(self, flops=flops)
-        for name in ("stakes", "few_stakes"):  # what does not depend on the budget
+        return self._like(replace(self, flops=flops))
+
+    def bounded(self, bounds: Bounds) -> Question:
+        """The same question within other bounds."""
+        return self._like(replace(self, bounds=bounds))
+
+    def _like(self, other: Question) -> Question:
+        for name in ("stakes", "few_stakes"):  # they depend on neither budget nor bounds
             if name in self.__dict__:
                 other.__dict__[name] = self.__dict__[name]
         return other
@@ -95,6 +105,7 @@ class Optimum:
     """The best design of an arrangement. Fields of `run` have shape (domain,).
 
     rising: whether more of the budget would carry more risk, where that is known already.
+    at_limit: which bounds of the caller's hold it, in the caller's words.
     """
 
     arrangement: str
@@ -102,6 +113,7 @@ class Optimum:
     at_bound: tuple[str, ...]
     point: np.ndarray  # the design in its `Space`, (domain, 3)
     rising: bool | None = None
+    at_limit: tuple[str, ...] = ()
 
 
 def optimise(
@@ -118,21 +130,74 @@ def optimise(
     `double()`.
     """
     space = asked.space(arrangement, pins)
+    if space.exhausted:
+        return _greatest(asked, arrangement, space)
     few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN)
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     starts = few.best(space.starts()) if start is None else [space.spent(start)]
-    near = (newton(space, few.bends(u[None]), few.bends, NEAR) for u in starts)
-    found = min(near, key=lambda seen: seen.value[0])
+    ends = []
+    for u in starts:
+        near = fenced(lambda f, v: newton(space, few.bends(v, f), lambda w: few.bends(w, f), NEAR),
+                      space, u[None])  # fmt: skip
+        ends.append((float(near[1].value[0]), near))
+    fence, found = min(ends, key=lambda end: end[0])[1]
     if asked.risk == MEAN:
-        first = everything.slopes(found.point, found.blocks)
         enough = SETTLED * space.domains
-        seen = newton(space, first, lambda u: everything.slopes(u, few.bends(u).blocks), enough)
-        rising = bool(seen.price[0] < -FREE)
+
+        def settled(f: Fence, u: np.ndarray) -> Seen:
+            first = everything.slopes(u, few.bends(u, f).blocks, f)
+            look = lambda w: everything.slopes(w, few.bends(w, f).blocks, f)  # noqa: E731
+            return newton(space, first, look, enough)
+
+        fence, seen = fenced(settled, space, found.point, fence)
+        rising: bool | None = bool(seen.price[0] < -FREE)
     else:
-        seen, rising = everything.descend(found), None
-    u = seen.point[0]
+        blocks = found.blocks
+        fence, seen = fenced(
+            lambda f, u: everything.descend(u, blocks, f), space, found.point, fence, ROUGH
+        )
+        rising = None
+    return _ended(asked, arrangement, space, seen.point[0], rising)
+
+
+def fenced(
+    solve: Callable[[Fence, np.ndarray], Seen],
+    space: Space,
+    u: np.ndarray,
+    fence: Fence | None = None,
+    near: float = TOUCH,
+    holds: int = HOLDS,
+) -> tuple[Fence, Seen]:
+    """The end of a descent from u that the space's bounds on N, D and D′ hold: solved again with
+    the multipliers of the last end, until that is `near` to the bounds and no more."""
+    fence = space.fence if fence is None else fence
+    seen = solve(fence, u)
+    for _ in range(holds if fence.bounded else 0):
+        x = space.logs(seen.point)
+        if fence.out(x) < near:
+            break
+        fence = fence.learnt(x)
+        seen = solve(fence, seen.point)
+    return fence, seen
+
+
+def _ended(
+    asked: Question, arrangement: str, space: Space, u: np.ndarray, rising: bool | None = None
+) -> Optimum:
+    """The design where a descent has ended, within all bounds."""
+    u = space.inside(u) if space.fence.bounded else u
     at_bound = tuple(space.edges(u, asked.names, EDGE))
-    return Optimum(arrangement, space.design(u), at_bound, u, rising)
+    return Optimum(arrangement, space.design(u), at_bound, u, rising, tuple(space.limits(u, EDGE)))
+
+
+def _greatest(asked: Question, arrangement: str, space: Space) -> Optimum:
+    """The greatest design within the bounds, which costs less than the budget."""
+    u = space.inside(space.starts()[0])
+    found = _ended(asked, arrangement, space, u)
+    _, in_logs = compiled.slopes(asked.risk.descents[0])(
+        asked.outlook, np.stack(found.run[:3]), asked.stakes
+    )
+    return replace(found, rising=bool((np.asarray(in_logs) > FREE).any()))
 
 
 def price(asked: Question, optimum: Optimum) -> float:
@@ -140,11 +205,33 @@ def price(asked: Question, optimum: Optimum) -> float:
     use of it is better (the envelope theorem). Of a risk that has a smooth stand-in it is that of
     the stand-in: one order statistic's own slope is chance. A reference is held. Within
     `double()`."""
-    space = asked.space(optimum.arrangement)
-    fields = np.stack(optimum.run[:3])
-    found = compiled.slopes(asked.risk.descents[0])
-    _, in_logs = found(asked.outlook, fields, asked.stakes)
-    return float(priced(space, optimum.point[None], np.asarray(in_logs)[None])[2][0])
+    return balance(asked, optimum, asked.risk.descents[0])[0]
+
+
+def balance(asked: Question, optimum: Optimum, risk: Risk) -> tuple[float, np.ndarray]:
+    """The price of the budget at a design, and the slopes, (domain, 3), that it and the bounds do
+    not balance: 0 at an optimum. Within `double()`."""
+    space, u = asked.space(optimum.arrangement), optimum.point
+    found = compiled.slopes(risk)(asked.outlook, np.stack(optimum.run[:3]), asked.stakes)
+    in_logs = np.asarray(found[1])
+    slopes, _, price = (v[0] for v in priced(space, u[None], in_logs[None]))
+    held = np.argwhere(np.logical_or(*space.fence.touched(space.logs(u))) & space.fence.here)
+    if len(held):
+        # The price and what the bounds bear, by least squares over what is free to move.
+        whole = lambda v: np.where(space.shared, v.sum(-2, keepdims=True), v)  # noqa: E731
+        free = space.present & (
+            ((u > space.low + BALANCED) & (u < space.high - BALANCED)) | (np.arange(3) == 0)
+        )
+        normals = np.zeros((len(held), *u.shape))
+        normals[np.arange(len(held)), held[:, 0]] = space.exponents[held[:, 1]]
+        columns = np.stack([whole(space.shares(u)[0]), *whole(normals)])[:, free]
+        plain = in_logs @ space.exponents
+        right = whole(plain)[free]
+        solved = np.linalg.lstsq(columns.T, -right, rcond=None)[0]
+        left = np.zeros(u.shape)
+        left[free] = right + solved @ columns
+        return float(solved[0]), left
+    return float(price), slopes
 
 
 def within(asked: Question, optimum: Optimum, pins: Mapping[str, float] | None = None) -> Optimum:
@@ -160,27 +247,36 @@ def within(asked: Question, optimum: Optimum, pins: Mapping[str, float] | None =
     space = asked.space(optimum.arrangement, pins)
     few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(optimum.point[None])
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
-    u = everything.descend(few, ceiling=True).point[0]
-    at_bound = tuple(space.edges(u, asked.names, EDGE))
-    return Optimum(optimum.arrangement, space.design(u), at_bound, u)
+    _, seen = fenced(
+        lambda f, u: everything.descend(u, few.blocks, f, ceiling=True),
+        space, optimum.point[None], near=ROUGH,
+    )  # fmt: skip
+    u = seen.point[0]
+    spends = asked.at(float(space.costs(u).sum())).space(optimum.arrangement, pins)
+    return _ended(asked, optimum.arrangement, spends, u)
 
 
+@dataclass(frozen=True)
 class Problem:
     """A risk over a space, on some draws. Points are batches of one."""
 
-    def __init__(self, space: Space, outlook: Outlook, stakes: Stakes, risk: Risk):
-        self.space, self.outlook, self.stakes, self.risk = space, outlook, stakes, risk
+    space: Space
+    outlook: Outlook
+    stakes: Stakes
+    risk: Risk
 
-    def bends(self, u: np.ndarray) -> Seen:
+    def bends(self, u: np.ndarray, fence: Fence | None = None) -> Seen:
         """The expected loss, and the Hessian of it and of what it costs."""
-        value, in_logs, blocks = compiled.bends()(self.outlook, self._fields(u), self.stakes)
-        return bent(self.space, u, np.asarray(value)[None], np.asarray(in_logs)[None],
-                    np.asarray(blocks)[None])  # fmt: skip
+        found = compiled.bends()(self.outlook, self._fields(u), self.stakes)
+        value, in_logs, blocks = (np.asarray(v)[None] for v in found)
+        return bent(self.space, u, value, in_logs, blocks, fence)
 
-    def slopes(self, u: np.ndarray, blocks: np.ndarray) -> Seen:
+    def slopes(self, u: np.ndarray, blocks: np.ndarray, fence: Fence | None = None) -> Seen:
         """The risk, with the curvature `blocks` of the expected loss of fewer draws."""
         found = compiled.slopes(self.risk)(self.outlook, self._fields(u), self.stakes)
         value, in_logs = (np.asarray(v)[None] for v in found)
+        if fence is not None and fence.bounded:
+            value, in_logs = fence.held(self.space.logs(u), value, in_logs)
         slopes, cost, price = priced(self.space, u, in_logs)
         return Seen(u, value, slopes, blocks, cost, price)
 
@@ -199,13 +295,20 @@ class Problem:
             return [starts[least]]
         return [starts[least], starts[int(np.where(longer, values, np.inf).argmin())]]
 
-    def descend(self, start: Seen, ceiling: bool = False) -> Seen:
-        """L-BFGS-B over the free coordinates, in units in which curvatures are alike.
+    def descend(
+        self,
+        start: np.ndarray,
+        blocks: np.ndarray,
+        fence: Fence | None = None,
+        ceiling: bool = False,
+    ) -> Seen:
+        """L-BFGS-B over the free coordinates, in units in which the curvatures `blocks` are alike.
 
         ceiling: the log of the budget is free too, downwards.
         """
-        space, u = self.space, start.point[0]
-        diagonal = np.einsum("kii->ki", start.blocks[0])
+        space, u = self.space, start[0]
+        first_seen = self.slopes(start, blocks, fence)
+        diagonal = np.einsum("kii->ki", blocks[0])
         diagonal = np.where(space.shared, diagonal.sum(0), diagonal)
         typical = np.median(np.abs(diagonal[:, space.present]))
         unit = 1 / np.sqrt(np.clip(np.abs(diagonal) / typical, 1e-2, 1e2))
@@ -214,7 +317,7 @@ class Problem:
         moved = (space.low < space.high) & np.where(space.own, True, space.shared & first)
         moved[:, 0] &= space.own[0]
         if not (moved.any() or ceiling):
-            return start
+            return first_seen
 
         def point(v: np.ndarray) -> np.ndarray:
             here = u.copy()
@@ -224,11 +327,10 @@ class Problem:
 
         def fun(v: np.ndarray, risk: Risk) -> tuple[float, np.ndarray]:
             here = point(v)[None]
-            value, in_logs = compiled.slopes(risk)(self.outlook, self._fields(here), self.stakes)
-            slopes, _, price = priced(space, here, np.asarray(in_logs)[None])
-            slopes = np.where(space.shared, slopes[0].sum(0), slopes[0])
-            each = np.concatenate([-price.ravel(), (slopes * unit)[moved]])
-            return float(value) / UNIT, each / UNIT
+            seen = replace(self, risk=risk).slopes(here, blocks, fence)
+            slopes = np.where(space.shared, seen.slopes[0].sum(0), seen.slopes[0])
+            each = np.concatenate([-seen.price, (slopes * unit)[moved]])
+            return float(seen.value[0]) / UNIT, each / UNIT
 
         low = np.maximum(space.low, u - FURTHEST)
         high = np.minimum(space.high, u + FURTHEST)
@@ -246,13 +348,23 @@ class Problem:
                 v, gain, value = found.x, value - found.fun * UNIT, found.fun * UNIT
                 if gain < KINK:
                     break
-        return start._replace(point=point(v)[None], value=np.array([value]))
+        return first_seen._replace(point=point(v)[None], value=np.array([value]))
 
 
 def bent(
-    space: Space, u: np.ndarray, value: np.ndarray, in_logs: np.ndarray, blocks: np.ndarray
+    space: Space,
+    u: np.ndarray,
+    value: np.ndarray,
+    in_logs: np.ndarray,
+    blocks: np.ndarray,
+    fence: Fence | None = None,
 ) -> Seen:
-    """What a Newton step needs, from a gradient and Hessian in the logs of N, D and D′."""
+    """What a Newton step needs, from a gradient and Hessian in the logs of N, D and D′, and the
+    fence that holds it."""
+    if fence is not None and fence.bounded:
+        x = space.logs(u)
+        value, in_logs = fence.held(x, value, in_logs)
+        blocks = blocks + fence.stiffness(x)
     slopes, cost, price = priced(space, u, in_logs)
     prices = price[:, None, None, None] * space.shares(u)[1]
     blocks = space.exponents.T @ blocks @ space.exponents + prices
@@ -264,8 +376,7 @@ def priced(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slopes with the budget's price in them, the gradient of the log of the cost, and the price:
     nats that an e-fold of the budget takes off where N takes it, (batch,)."""
-    # Cost goes with the square of all N together.
     slopes = in_logs @ space.exponents
-    price = -slopes[..., 0].sum(-1) / 2
     cost, _ = space.shares(u)
+    price = -slopes[..., 0].sum(-1) / cost[..., 0].sum(-1)
     return slopes + price[:, None, None] * cost, cost, price

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import jax
 import numpy as np
 
 from bayeslaw.cost import Budget
-from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
 from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
+from bayeslaw.plan.choice import Choice
+from bayeslaw.plan.constraints import Constraints, Wishes
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
@@ -30,6 +30,7 @@ from bayeslaw.plan.outlook import Outlook, check_kind
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk, parse_risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
+from bayeslaw.plan.weights import weights_of
 from bayeslaw.plan.written import write_json, written
 
 EPSILON = 0.01  # nats within which a design is as good as the plan
@@ -58,14 +59,18 @@ class Plan:
     on: str
     kind: str
     prob: float
-    not_assessable: tuple[tuple[str, str], ...]
-    allowed: tuple[str, ...]
+    choice: Choice
     extrapolation: Mapping[str, float]
     passed: bool
     epsilon: float
     asked: Question = field(repr=False)
     fitted: Ensemble = field(repr=False)
     hardware: Hardware | None = None
+
+    @property
+    def not_assessable(self) -> tuple[tuple[str, str], ...]:
+        """Arrangements that the runs cannot speak about, and why."""
+        return self.choice.not_assessable
 
     @cached_property
     def by_arrangement(self) -> dict[str, Candidate]:
@@ -128,9 +133,9 @@ class Plan:
     @cached_property
     def information(self) -> Information:
         """What knowing the truth would be worth."""
-        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.allowed}
+        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.choice.allowed}
         with double():
-            return information(self.asked, optima, self.hindsight.among(self.allowed))
+            return information(self.asked, optima, self.hindsight.among(self.choice.allowed))
 
     @cached_property
     def shadow_price(self) -> float | None:
@@ -152,7 +157,7 @@ class Plan:
     @cached_property
     def alone(self) -> list[Alone]:
         """What every law alone would have chosen."""
-        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.allowed}
+        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.choice.allowed}
         with double():
             return alone(self.fitted, self.asked, optima, self.chosen.name)
 
@@ -202,6 +207,7 @@ def plan(
     epsilon: float = EPSILON,
     seed: int = 0,
     hardware: Hardware | None = None,
+    **wishes: Unpack[Wishes],
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
@@ -214,13 +220,13 @@ def plan(
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
     good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
-    `hardware.flops(gpu_hours=…)` is a budget.
+    `hardware.flops(gpu_hours=…)` is a budget. wishes: what else is asked of it, see `Wishes`.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
     also = faults_of(fitted, arrangements, prob, epsilon, designs)
-    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also)
+    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
 
 
@@ -236,13 +242,14 @@ def answered(
     hardware: Hardware | None = None,
 ) -> Plan:
     """The plan that answers a question. Arguments as of `plan`, checked by `faults_of`."""
-    assessed, allowed, without = assessable(fitted, arrangements)
+    choice = Choice.of(fitted, arrangements).within(asked)
     mine = own_designs(designs or {}, len(fitted.domains))
     with double():
-        asked = with_reference(asked, assessed, on)
-        found = decide(asked, assessed)
+        asked = with_reference(asked, choice.assessed, on)
+        found = decide(asked, choice.assessed)
         found += scored(mine, asked, ["own"] * len(mine))
-    chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
+    optima = (c for c in found if c.kind == "optimum" and c.name in choice.allowed)
+    chosen = min(optima, key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     wanted = asked.weights > 0  # a model that nobody wants goes nowhere
     beyond = {
@@ -250,8 +257,7 @@ def answered(
     }
     return Plan(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
-        without, tuple(allowed), beyond, fitted.passed, epsilon, asked, fitted,
-        hardware,
+        choice, beyond, fitted.passed, epsilon, asked, fitted, hardware,
     )  # fmt: skip
 
 
@@ -266,13 +272,15 @@ def question(
     on: str = "loss",
     seed: int = 0,
     also: Sequence[str] = (),
+    wishes: Wishes | None = None,
 ) -> Question:
     """The arguments of `plan`, checked. also: faults that the caller has found in its others.
     Raises `PlanError` with all of them."""
     faults = Faults(also)
     budget = faults.of(lambda: Budget.of(flops))
     found = faults.of(lambda: parse_risk(risk))
-    share = faults.of(lambda: _weights(fitted, weights))
+    share = faults.of(lambda: weights_of(fitted, weights))
+    within = faults.of(lambda: Constraints.of(fitted, wishes or {}))
     bounds = faults.of(lambda: bounds_of(fitted, stretch))
     faults.of(lambda: check_kind(fitted, kind))
     faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
@@ -282,6 +290,8 @@ def question(
     assert found is not None
     assert share is not None
     assert bounds is not None
+    assert within is not None
+    bounds = replace(bounds, own=within.bounds)
     outlook = _outlook(fitted, kind, draws, seed)
     return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
 
@@ -295,7 +305,7 @@ def faults_of(
 ) -> Faults:
     """What is wrong with the arguments of `plan` that are not part of the question."""
     faults = Faults()
-    faults.of(lambda: assessable(fitted, arrangements))
+    faults.of(lambda: Choice.of(fitted, arrangements))
     faults.unless(0 < prob < 1, f"prob must lie between 0 and 1, got {prob}")
     faults.unless(0 < epsilon < np.inf, f"epsilon must be positive, got {epsilon}")
     faults.of(lambda: own_designs(designs or {}, len(fitted.domains)))
@@ -323,40 +333,7 @@ def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
     if "trunk" in optima:
         for name, share in RULES.items():
             pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
-            best = optimise(asked, "trunk", pins, optima["trunk"].point)
-            optima[name] = within(asked, best, pins)
+            if asked.space("trunk", pins).possible:
+                best = optimise(asked, "trunk", pins, optima["trunk"].point)
+                optima[name] = within(asked, best, pins)
     return scored(optima, asked, ["rule" if name in RULES else "optimum" for name in optima])
-
-
-def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:
-    weights = weights or {}
-    share = np.array([weights.get(d, 1.0) for d in fitted.domains], float)
-    faults = [
-        f"weight of unknown domain '{d}'; the fit has {', '.join(fitted.domains)}"
-        for d in weights if d not in fitted.domains
-    ]  # fmt: skip
-    faults += [
-        f"weight of '{d}' is {w:g}; it must be 0 or more, and finite"
-        for d, w in weights.items() if not 0 <= w < float("inf")
-    ]  # fmt: skip
-    if not faults and not share.sum() > 0:
-        faults.append("all weights are 0; give at least one domain a positive weight")
-    if faults:
-        raise PlanError("the weights cannot be used: " + "; ".join(faults))
-    return share / share.sum()
-
-
-def assessable(
-    fitted: Ensemble, arrangements: Sequence[str] | None
-) -> tuple[list[str], list[str], tuple[tuple[str, str], ...]]:
-    """The arrangements that can be assessed, those of them to choose from, and why not the rest."""
-    unknown = [a for a in arrangements or () if a not in ARRANGEMENTS]
-    if unknown:
-        raise PlanError(f"arrangement {', '.join(unknown)} is not one of {', '.join(ARRANGEMENTS)}")
-    reasons = {name: a.unassessable(fitted) for name, a in ARRANGEMENTS.items()}
-    assessed = [n for n, reason in reasons.items() if not reason]
-    allowed = [n for n in assessed if n in (arrangements or ARRANGEMENTS)]
-    without = tuple((n, r) for n, r in reasons.items() if r)
-    if not allowed:
-        raise PlanError("nothing to choose from: " + "; ".join(f"{n}: {r}" for n, r in without))
-    return assessed, allowed, without

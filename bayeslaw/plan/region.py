@@ -13,6 +13,9 @@ from bayeslaw.plan.risk import MEAN
 
 STEPS = 14  # of the bisection for where the region ends
 FURTHEST = 8.0  # times the first guess
+HELD = 1e3  # nats for a squared e-fold: the curvature of what a bound holds
+ENDS = 12.0  # of the log of a ratio: no region goes further
+SMALL = 1e-4  # of a slope: directions count, and a long step would be cut
 MOST = 32  # domains that each have a range of D′ of their own
 
 
@@ -45,24 +48,32 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
         for k in range(space.domains if own[j] else 1)
     ]
     gradients = np.zeros((2 * len(wanted), space.domains, 3))
+    # What a bound holds stays nearly where it is, unless it is what is moved.
+    held = HELD * np.logical_or(*space.fence.touched(space.logs(u)))
+    held = np.repeat(held, len(gradients), 0)
     for i, (j, k) in enumerate(wanted):
-        gradients[2 * i, k] = space.exponents[j]  # down
-        gradients[2 * i + 1, k] = -space.exponents[j]  # up
+        gradients[2 * i, k] = SMALL * space.exponents[j]  # down
+        gradients[2 * i + 1, k] = -SMALL * space.exponents[j]  # up
+        held[2 * i : 2 * i + 2, k, j] = 0.0
     # The gradients as the Newton step takes them, with what the budget gives to N.
     cost, _ = space.shares(u)
-    slopes = gradients - gradients[..., :1].sum(1, keepdims=True) / 2 * cost
+    slopes = (
+        gradients - gradients[..., :1].sum(1, keepdims=True) / cost[..., :1].sum(1)[:, None] * cost
+    )
     count = len(gradients)
     wide = Seen(
         np.repeat(u, count, 0), np.zeros(count), slopes,
-        np.repeat(around.blocks, count, 0), np.repeat(cost, count, 0), np.zeros(count),
+        around.blocks + space.exponents.T @ (held[..., None] * space.exponents),
+        np.repeat(cost, count, 0), np.zeros(count),
     )  # fmt: skip
     step = equal_cost_step(space, wide, np.zeros(count))
     bend = np.einsum("bki,bkij,bkj->b", step, wide.blocks, step)
     first = np.sqrt(2 * epsilon / np.maximum(bend, 1e-12))
-    low, high = np.zeros(count), first * FURTHEST
+    longest = np.maximum(np.abs(step).max((1, 2)), 1e-300)
+    low, high = np.zeros(count), np.minimum(first * FURTHEST, ENDS / longest)
 
     def inside(reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        points = space.spent(wide.point + reach[:, None, None] * step)
+        points = space.inside(wide.point + reach[:, None, None] * step)
         fields = np.stack([np.stack(space.design(p)[:3]) for p in points])
         _, _, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
         return np.asarray(risks) - ceiling, points

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -10,10 +11,13 @@ import numpy as np
 from bayeslaw.cost import FLOPS_PER_TOKEN
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import Arrangement
-from bayeslaw.plan.bounds import Bounds
+from bayeslaw.plan.bounds import LEVELS, UNBOUNDED, Bounds, logs
+from bayeslaw.plan.fence import Fence
 
 COORDINATES = ("params", "tokens_per_param", "split_ratio")
-UNBOUNDED = 40.0  # |log ratio| that stands for no bound: further out nothing can be told apart
+HALVINGS = 80  # of how far levels are moved, to spend a budget between bounds
+SAME = 1e-9  # of a budget
+FURTHEST = 60.0  # e-folds that they are moved at most
 
 
 class Space:
@@ -22,7 +26,8 @@ class Space:
     The logs of N, D and D′ are u Tᵀ for a constant matrix T, and every stage costs the exponential
     of something linear in u. Without a first stage the second coordinate is D′/N. What an
     arrangement has in common is the same in every row. N takes what the ratios leave of the budget,
-    so a plan's domain of validity is a box of the ratios.
+    so a plan's domain of validity is a box of the ratios. Bounds on N, D and D′ themselves are a
+    `Fence`. What the caller wants of tokens that an arrangement does not have is left out.
     """
 
     def __init__(
@@ -47,16 +52,39 @@ class Space:
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
         self.times = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
-        self.low, self.high = np.array(
-            [
-                (-np.inf, np.inf),
-                _logs(bounds.tokens_per_param),
-                _logs(bounds.split_ratio),
-            ]
-        ).T
-        for name, value in (pins or {}).items():
-            j = COORDINATES.index(name)
-            self.low[j] = self.high[j] = value
+        self.low, self.high = np.full((2, domains, 3), [[[-np.inf]], [[np.inf]]])
+        held = pins or {}
+        for j in (1, 2):
+            name = COORDINATES[j]
+            here = [b for b in bounds.every if b.given or name not in held]
+            box = logs(here if self.present[j] else [], name, domains)
+            if name in held:
+                box = np.stack([np.maximum(box[0], held[name]), np.minimum(box[1], held[name])])
+            if not self.own[j]:
+                box = np.stack([np.repeat(box[0].max(), domains), np.repeat(box[1].min(), domains)])
+            self.low[:, j], self.high[:, j] = np.clip(box, -UNBOUNDED, UNBOUNDED)
+        self.fence = self._fence(bounds)
+        self.given = bounds.own
+        ratios = np.log(np.maximum([bounds.tokens_per_param, bounds.split_ratio], 1e-300))
+        self.sweep = np.clip(ratios, -UNBOUNDED, UNBOUNDED)
+
+    def _fence(self, bounds: Bounds) -> Fence:
+        here = np.array([True, *self.stages])
+        free = not self.own.any()
+        together = here & [not self.own[0], not self.own[:2].any(), free]
+        low, high = np.stack([logs(bounds.own, n, self.domains) for n in LEVELS], -1)
+        low, high = (np.where(here, v, out) for v, out in ((low, -np.inf), (high, np.inf)))
+        # What is the same for all domains is bounded once.
+        low[1:, together], low[0, together] = -np.inf, low[:, together].max(0)
+        high[1:, together], high[0, together] = np.inf, high[:, together].min(0)
+        first = 1 if here[1] else 2
+        chain = [(first, 0, 1)] + ([(2, 1, 2)] if here[1] and here[2] else [])
+        steps = tuple((a, b, self.low[:, j], self.high[:, j]) for a, b, j in chain)
+        return Fence(low, high, steps, together, here, np.zeros((self.domains, 3)))
+
+    def logs(self, u: np.ndarray) -> np.ndarray:
+        """Logs of N, D and D′, (…, domain, 3); 0 of what is not there."""
+        return u @ self.exponents.T
 
     def design(self, u: np.ndarray) -> Run:
         """Fields of shape (domain,)."""
@@ -73,6 +101,54 @@ class Space:
         over = np.log(self.flops / self.costs(u).sum((-2, -1))) + less
         u[..., 0] += over[..., None] / 2
         return u
+
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """What the least and the greatest design within the bounds cost."""
+        least, greatest = (
+            float(
+                (
+                    FLOPS_PER_TOKEN
+                    * np.exp(x[:, :1] + x[:, 1:])[:, self.stages]
+                    * self.times[self.stages]
+                ).sum()
+            )
+            for x in (self.fence.least, self.fence.greatest)
+        )
+        return least, greatest
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the bounds allow no more than the budget."""
+        return self.reach[1] <= self.flops * (1 + SAME)
+
+    @property
+    def possible(self) -> bool:
+        """Whether any design keeps the bounds within the budget."""
+        return self.fence.possible and self.reach[0] <= self.flops * (1 + SAME)
+
+    def _point(self, x: np.ndarray) -> np.ndarray:
+        """The point of logs of N, D and D′."""
+        first = x[..., 1] if self.stages[0] else x[..., 2]
+        ratio = first - x[..., 0]
+        split = x[..., 2] - x[..., 1] if self.present[2] else np.zeros_like(ratio)
+        return np.stack([x[..., 0], ratio, split], -1)
+
+    def inside(self, u: np.ndarray) -> np.ndarray:
+        """The point within all bounds that spends the budget, with N, D and D′ moved together as
+        far as they may; the greatest, where that costs less."""
+        u = self.spent(u)
+        if not self.fence.bounded:
+            return u
+        x = self.logs(u)
+        low = np.full(u.shape[:-2], -FURTHEST)
+        high = -low
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            moved = self._point(self.fence.clamped(x + middle[..., None, None]))
+            over = self.costs(moved).sum((-2, -1)) > self.flops
+            low, high = np.where(over, low, middle), np.where(over, middle, high)
+        return self._point(self.fence.clamped(x + low[..., None, None]))
 
     def shares(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (…, domain, 3) of the log of the cost, and its Hessian's blocks
@@ -92,12 +168,10 @@ class Space:
         ratios = ((2.0, 4.0, 6.0), (even - 3.0, even, even + 3.0))
         inside = [
             sorted({float(np.clip(r, lo, hi)) for r in rs}) if here else [0.0]
-            for rs, lo, hi, here in zip(
-                ratios, self.low[1:], self.high[1:], self.present[1:], strict=True
-            )
+            for rs, (lo, hi), here in zip(ratios, self._hull(), self.present[1:], strict=True)
         ]
         one = np.ones((self.domains, 1))
-        return [self.spent(one * [0.0, r, s]) for s, r in product(inside[1], inside[0])]
+        return [self.inside(one * [0.0, r, s]) for s, r in product(inside[1], inside[0])]
 
     def grid(self, points: int) -> list[np.ndarray]:
         """A coarse grid over the box, the same ratios for every domain; where an axis has no bound,
@@ -105,27 +179,42 @@ class Space:
         usual = np.log(((1.0, 1e4), (1e-3 / self.domains, 1e2)))
         axes = [
             np.linspace(max(lo, few), max(min(hi, many), max(lo, few)), points) if here else [0.0]
-            for lo, hi, (few, many), here in zip(
-                self.low[1:], self.high[1:], usual, self.present[1:], strict=True
+            for (lo, hi), (few, many), here in zip(
+                self._hull(), usual, self.present[1:], strict=True
             )
         ]
         one = np.ones((self.domains, 1))
-        return [self.spent(one * [0.0, r, s]) for r, s in product(*axes)]
+        return [self.inside(one * [0.0, r, s]) for r, s in product(*axes)]
+
+    def _hull(self) -> list[tuple[float, float]]:
+        """The widest range of each ratio."""
+        return [(self.low[:, j].min(), self.high[:, j].max()) for j in (1, 2)]
 
     def edges(self, u: np.ndarray, names: tuple[str, ...], near: float) -> list[str]:
-        """Which ratios lie at their bounds, in words; what is pinned does not count."""
+        """Which ratios lie at the sweep's bounds, in words; what is pinned does not count."""
         found = []
         for j in (1, 2):
-            if not self.present[j] or self.low[j] == self.high[j]:
-                continue
             for k in range(self.domains if self.own[j] else 1):
+                if not self.present[j] or self.low[k, j] == self.high[k, j]:
+                    continue
                 where = f" ({names[k]})" if self.own[j] and self.domains > 1 else ""
-                for side, bound in (("low", self.low[j]), ("high", self.high[j])):
-                    if abs(u[k, j] - bound) < near:
+                for side, bound, box in zip(
+                    ("low", "high"), (self.low, self.high), self.sweep[j - 1], strict=True
+                ):
+                    if abs(u[k, j] - bound[k, j]) < near and abs(bound[k, j] - box) < near:
                         found.append(f"{COORDINATES[j]} {side}{where}")
         return found
 
-
-def _logs(box: tuple[float, float]) -> tuple[float, float]:
-    low, high = (np.log(b) if b > 0 else -np.inf for b in box)
-    return float(max(low, -UNBOUNDED)), float(min(high, UNBOUNDED))
+    def limits(self, u: np.ndarray, near: float) -> list[str]:
+        """Which of the caller's bounds hold the design, in the caller's words; of pins, none."""
+        values = dict(zip((*LEVELS, *COORDINATES[1:]), (*self.logs(u).T, *u.T[1:]), strict=True))
+        here = dict(zip(values, (True, *self.stages, *self.present[1:]), strict=True))
+        found = []
+        for b in self.given:
+            if b.low == b.high or not here[b.quantity]:
+                continue
+            each = values[b.quantity] if b.domain is None else values[b.quantity][[b.domain]]
+            ends = np.log([max(b.low, 1e-300), b.high])
+            if (np.abs(each[:, None] - ends) < near).any():
+                found.append(b.said)
+        return found

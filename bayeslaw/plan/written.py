@@ -29,7 +29,11 @@ def written(p: Plan) -> dict[str, Any]:
         "passed": p.passed,
         **sizes(c.arrangement, c.run, p.domains),
         "flops": c.flops,
-        "budget": {"flops": p.flops, "spent": c.flops / p.flops},
+        "budget": {
+            "flops": p.flops,
+            "spent": c.flops / p.flops,
+            "exhausted": p.asked.space(c.arrangement).exhausted,
+        },
         "hardware": None if p.hardware is None else p.hardware.of(c.flops),
         "risk": str(p.risk),
         "on": p.on,
@@ -45,8 +49,10 @@ def written(p: Plan) -> dict[str, Any]:
         "p_split_beats_generalist": p.p_split_beats_generalist,
         "regret": p.regret(c),
         "at_bound": list(c.at_bound),
+        "at_limit": list(c.at_limit),
         "extrapolation": dict(p.extrapolation),
-        "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.not_assessable],
+        "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.choice.not_assessable],
+        "excluded": [{"arrangement": a, "reason": r} for a, r in p.choice.excluded],
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -145,7 +151,7 @@ def _region(p: Plan) -> dict[str, Any]:
 def _own_optima(p: Plan) -> dict[str, Any]:
     """What the draws would each have chosen: their arrangements; then, of all draws, the sizes that
     each would have chosen within the plan's arrangement."""
-    seen = p.hindsight.among(p.allowed)
+    seen = p.hindsight.among(p.choice.allowed)
     share = np.bincount(seen.chosen, minlength=len(seen.arrangements)) / len(seen.rows)
     own = p.hindsight.among([p.chosen.arrangement]).designs
     one = p.chosen.arrangement in ONE_MODEL
