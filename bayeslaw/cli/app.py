@@ -117,6 +117,18 @@ Ranges = Annotated[
         help="Bound one, as params=1B:20B or pretrain_tokens=:5T; again for more.",
     ),
 ]
+Unique = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unique",
+        metavar="NAME=TOKENS",
+        help="Distinct tokens of a domain or of `general`, as code=20B; again for more.",
+    ),
+]
+Epochs = Annotated[
+    float | None,
+    typer.Option(help="How often they may be seen. Default: 4, or what a law of repetition says."),
+]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

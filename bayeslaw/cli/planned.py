@@ -10,6 +10,7 @@ from bayeslaw.cli.words import folded, heading, interval, table
 from bayeslaw.quantity import format_quantity
 
 FACTOR = 1.05  # by which a prior must move a size, to be named
+SYMBOLS = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
 TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
 
@@ -21,7 +22,7 @@ def cautions(p: dict[str, Any]) -> list[str]:
     lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
     if p["budget"]["spent"] < 0.999:
         why = (
-            "your bounds allow no more"
+            "your bounds and data allow no more"
             if p["budget"]["exhausted"]
             else ("further from the sweep more compute carries more risk")
         )
@@ -61,7 +62,15 @@ def plan(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
-    return [*lines, *_worth(p), *_how_sure(p), *_baselines(p), *_laws(p), *_unassessed(p)]
+    return [
+        *lines,
+        *_data(p),
+        *_worth(p),
+        *_how_sure(p),
+        *_baselines(p),
+        *_laws(p),
+        *_unassessed(p),
+    ]
 
 
 def frontier(said: dict[str, Any]) -> list[str]:
@@ -124,6 +133,30 @@ def _mean(values: Any) -> str:
     return format_quantity(sum(each) / len(each))
 
 
+def _data(p: dict[str, Any]) -> list[str]:
+    """How often the distinct tokens are seen, and what the plan would be without an end of them."""
+    if p["data"] is None:
+        return []
+    data, free = p["data"], p["uncapped"]
+    seen = ", ".join(
+        f"{name} {data['epochs'][name]:.3g} x {format_quantity(tokens)}"
+        for name, tokens in data["unique"].items()
+    )
+    assumed = [
+        f"{SYMBOLS[s]}: {limit:g} epochs at most, as good as fresh"
+        for s, limit in data["limits"].items() if s not in data["priced"]
+    ]  # fmt: skip
+    assumed += [f"{SYMBOLS[s]}: repetition at the laws' price" for s in data["priced"]]
+    sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
+    gain = p["loss"]["mean"] - free["loss"]["mean"]
+    lines = [
+        f"distinct tokens: {seen} ({'; '.join(assumed)})",
+        f"without an end of data: {free['arrangement']}, {sizes}, loss {free['loss']['mean']:.4f}, "
+        f"{abs(gain):.4f} {'lower' if gain >= 0 else 'higher'}",
+    ]
+    return [part for line in lines for part in folded(line)]
+
+
 def _worth(p: dict[str, Any]) -> list[str]:
     """What more compute and more knowledge would be worth, and what limits the plan."""
     equal = (
@@ -148,9 +181,8 @@ def _worth(p: dict[str, Any]) -> list[str]:
 def _how_sure(p: dict[str, Any]) -> list[str]:
     """The designs that are as good, and what the draws would each have chosen."""
     region, own = p["region"], p["own_optima"]
-    names = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
     rows = []
-    for key, symbol in names.items():
+    for key, symbol in SYMBOLS.items():
         by_domain = isinstance(p[key], dict)
         for d in p[key] if by_domain else [None]:
             size = p[key][d] if by_domain else p[key]

@@ -15,6 +15,7 @@ from bayeslaw.cli.app import (
     STRETCH,
     Accept,
     Arrangements,
+    Epochs,
     Json,
     Kind,
     On,
@@ -24,6 +25,7 @@ from bayeslaw.cli.app import (
     Ranges,
     RiskName,
     Seed,
+    Unique,
     Weights,
     amount,
     app,
@@ -78,10 +80,20 @@ def forecast(
         say(words.forecast(said))
 
 
-def _wishes(pins: list[str] | None, bounds: list[str] | None) -> Wishes:
+def _wishes(
+    pins: list[str] | None,
+    bounds: list[str] | None,
+    unique: list[str] | None,
+    epochs: float | None,
+) -> Wishes:
     """What a plan is asked for beside its least risk."""
-    given = {"pins": pairs(pins, "--pin"), "bounds": pairs(bounds, "--bound")}
-    return {name: value for name, value in given.items() if value}  # type: ignore[return-value]
+    given = {
+        "pins": pairs(pins, "--pin"),
+        "bounds": pairs(bounds, "--bound"),
+        "unique": pairs(unique, "--unique"),
+        "epochs": epochs,
+    }
+    return {name: value for name, value in given.items() if value or value == 0}  # type: ignore[return-value]
 
 
 @app.command()
@@ -121,6 +133,8 @@ def plan(
     arrangements: Arrangements = None,
     pins: Pins = None,
     bounds: Ranges = None,
+    unique: Unique = None,
+    epochs: Epochs = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -130,7 +144,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
-    wishes = _wishes(pins, bounds)
+    wishes = _wishes(pins, bounds, unique, epochs)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
@@ -200,6 +214,8 @@ def frontier(
     arrangements: Arrangements = None,
     pins: Pins = None,
     bounds: Ranges = None,
+    unique: Unique = None,
+    epochs: Epochs = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -209,7 +225,7 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
-    wishes = _wishes(pins, bounds)
+    wishes = _wishes(pins, bounds, unique, epochs)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:

@@ -24,7 +24,8 @@ UNBOUNDED = 40.0  # |log ratio| that stands for no bound: further out nothing ca
 @dataclass(frozen=True)
 class Bound:
     """One quantity lies in [low, high]. said: how it was put. domain: whose, by its number; None:
-    every domain's. given: whether the caller gave it, or the sweep."""
+    every domain's. given: whether the caller gave it, or the sweep. cap: whether it is for want of
+    data."""
 
     quantity: str
     low: float
@@ -32,6 +33,7 @@ class Bound:
     said: str
     domain: int | None = None
     given: bool = True
+    cap: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from bayeslaw.errors import PlanError
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.optimum import Optimum, Question
+from bayeslaw.plan.optimum import Optimum
+from bayeslaw.plan.question import Question
 
 SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 # Shares of compute in branches that people use as rules of thumb, by what they are called.

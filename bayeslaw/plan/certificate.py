@@ -9,8 +9,9 @@ import numpy as np
 
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
-from bayeslaw.plan.optimum import Optimum, Question, balance, optimise
+from bayeslaw.plan.optimum import Optimum, balance, optimise
 from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import MEAN
 
 GRID = 12  # points an axis

@@ -9,7 +9,7 @@ from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.conflict import lacking, refusal
-from bayeslaw.plan.optimum import Question
+from bayeslaw.plan.question import Question
 
 Reasons = tuple[tuple[str, str], ...]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bayeslaw.plan.bounds import LEVELS, RATIOS, UNBOUNDED, Bound
-from bayeslaw.plan.optimum import Question
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.space import SAME, Space
 from bayeslaw.quantity import format_quantity
 

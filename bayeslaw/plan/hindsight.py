@@ -12,7 +12,9 @@ from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.fence import Fence
 from bayeslaw.plan.newton import Seen, newton
-from bayeslaw.plan.optimum import ROUGH, Optimum, Question, bent, fenced
+from bayeslaw.plan.optimum import Optimum
+from bayeslaw.plan.problem import ROUGH, bent, fenced
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.space import Space
 
 MOST = 64_000  # draws x domains whose optima are sought; thinned beyond

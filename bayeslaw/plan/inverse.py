@@ -18,8 +18,9 @@ from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Wishes
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.limits import floors
-from bayeslaw.plan.optimum import Optimum, Question, optimise, within
+from bayeslaw.plan.optimum import Optimum, optimise, within
 from bayeslaw.plan.plan import EPSILON, Plan, answered, faults_of, question
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import WEIGHTED
 

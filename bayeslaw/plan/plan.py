@@ -25,8 +25,9 @@ from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
 from bayeslaw.plan.information import Information, information
 from bayeslaw.plan.limits import Term, limits
-from bayeslaw.plan.optimum import Optimum, Question, optimise, price, within
+from bayeslaw.plan.optimum import Optimum, optimise, price, within
 from bayeslaw.plan.outlook import Outlook, check_kind
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk, parse_risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
@@ -152,7 +153,9 @@ class Plan:
     def limits(self) -> tuple[Term, ...]:
         """The laws' terms at the plan, largest first."""
         with double():
-            return limits(self.asked.outlook.curves, self.chosen.run, self.weights)
+            outlook = self.asked.outlook
+            run = outlook.full(self.chosen.run, (outlook.domains,))
+            return limits(outlook.curves, run, self.weights)
 
     @cached_property
     def alone(self) -> list[Alone]:
@@ -166,6 +169,13 @@ class Plan:
         """How the plan moves when a prior counts less or more."""
         with double():
             return prior_shifts(self.fitted, self.asked, _as_optimum(self.chosen))
+
+    @cached_property
+    def uncapped(self) -> Candidate | None:
+        """The plan, were there no end of data; None where nobody said that there is."""
+        if self.asked.uncapped is self.asked:
+            return None
+        return best(self.asked.uncapped, self.choice.allowed)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -184,6 +194,14 @@ class Plan:
     def write(self, path: str | Path) -> Path:
         """Write plan.json, atomically."""
         return write_json(self.to_json(), path)
+
+
+def best(asked: Question, arrangements: Sequence[str]) -> Candidate:
+    """The arrangement of least risk, at its optimum."""
+    with double():
+        optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
+        found = scored(optima, asked, ["optimum"] * len(optima))
+    return min(found, key=lambda c: c.risk)
 
 
 def _as_optimum(c: Candidate) -> Optimum:
@@ -291,9 +309,12 @@ def question(
     assert share is not None
     assert bounds is not None
     assert within is not None
-    bounds = replace(bounds, own=within.bounds)
     outlook = _outlook(fitted, kind, draws, seed)
-    return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
+    distinct = within.data.distinct(fitted.domains)
+    if distinct is not None:
+        outlook = jax.device_put(replace(outlook, distinct=distinct))
+    bounds = replace(bounds, own=within.bounds)
+    return Question(outlook, budget.flops, share, found, bounds, fitted.domains, within.data)
 
 
 def faults_of(

@@ -8,7 +8,9 @@ import numpy as np
 
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.newton import Seen, equal_cost_step
-from bayeslaw.plan.optimum import Optimum, Problem, Question
+from bayeslaw.plan.optimum import Optimum
+from bayeslaw.plan.problem import Problem
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import MEAN
 
 STEPS = 14  # of the bisection for where the region ends

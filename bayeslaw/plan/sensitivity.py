@@ -13,7 +13,8 @@ import numpy as np
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.optimum import Optimum, Question, optimise
+from bayeslaw.plan.optimum import Optimum, optimise
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.stakes import totals
 
 POWERS = (0.5, 2.0)  # that a prior is raised to

@@ -17,6 +17,7 @@ from bayeslaw.plan.fence import Fence
 COORDINATES = ("params", "tokens_per_param", "split_ratio")
 HALVINGS = 80  # of how far levels are moved, to spend a budget between bounds
 SAME = 1e-9  # of a budget
+PUSH = 1e-5  # e-folds: more than a descent is off its bounds
 FURTHEST = 60.0  # e-folds that they are moved at most
 
 
@@ -134,13 +135,22 @@ class Space:
         split = x[..., 2] - x[..., 1] if self.present[2] else np.zeros_like(ratio)
         return np.stack([x[..., 0], ratio, split], -1)
 
+    def pushed(self, u: np.ndarray, fence: Fence) -> np.ndarray:
+        """The point with what a fence holds pushed a little outwards, so that `inside` moves it to
+        its bound exactly."""
+        if not fence.bounded:
+            return u
+        x = self.logs(u)
+        way = np.sign(fence.force(x))
+        way = np.where(fence.together, way.sum(-2, keepdims=True), way)  # bounded in one row
+        return self._point(x + PUSH * way)
+
     def inside(self, u: np.ndarray) -> np.ndarray:
         """The point within all bounds that spends the budget, with N, D and D′ moved together as
         far as they may; the greatest, where that costs less."""
-        u = self.spent(u)
         if not self.fence.bounded:
-            return u
-        x = self.logs(u)
+            return self.spent(u)
+        x = self.logs(np.clip(u, self.low, self.high))
         low = np.full(u.shape[:-2], -FURTHEST)
         high = -low
         for _ in range(HALVINGS):

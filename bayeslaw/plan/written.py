@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslaw.laws import Run
+from bayeslaw.plan.data import STAGES
 from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
+    from bayeslaw.plan.candidate import Candidate
     from bayeslaw.plan.plan import Plan
 
 SCHEMA = 1
@@ -53,6 +55,8 @@ def written(p: Plan) -> dict[str, Any]:
         "extrapolation": dict(p.extrapolation),
         "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.choice.not_assessable],
         "excluded": [{"arrangement": a, "reason": r} for a, r in p.choice.excluded],
+        "data": _data(p),
+        "uncapped": None if p.uncapped is None else _brief(p, p.uncapped),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -65,10 +69,7 @@ def written(p: Plan) -> dict[str, Any]:
         "baselines": [
             {
                 "name": o.name,
-                **sizes(o.arrangement, o.run, p.domains),
-                "flops": o.flops,
-                "loss": said(p, o.totals),
-                "risk_value": o.risk,
+                **_brief(p, o),
                 "regret": p.regret(o),
                 "p_plan_beats": float((c.totals < o.totals).mean()),
             }
@@ -112,6 +113,29 @@ def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any
         "specialize_tokens": by_domain(run.specialize_tokens),
         "models": models,
         "served_params": float(run.params[:models].sum()),
+    }
+
+
+def _brief(p: Plan, c: Candidate) -> dict[str, Any]:
+    """Another plan: its sizes, cost and loss."""
+    return {
+        **sizes(c.arrangement, c.run, p.domains),
+        "flops": c.flops,
+        "loss": said(p, c.totals),
+        "risk_value": c.risk,
+    }
+
+
+def _data(p: Plan) -> dict[str, Any] | None:
+    """The distinct tokens, how often the plan sees them, and what holds it from more."""
+    data = p.asked.data
+    if data is None or not data.unique:
+        return None
+    return {
+        "unique": dict(data.unique),
+        "epochs": data.seen(p.chosen.run, p.domains),
+        "limits": {stage: data.limit(stage) for stage in STAGES},
+        "priced": list(data.priced),
     }
 
 

@@ -110,7 +110,7 @@ def test_a_budget_that_bounds_cannot_spend_is_a_ceiling():
     assert said["budget"]["exhausted"]
     assert said["budget"]["spent"] == pytest.approx(6e8 * 9e10 / 1e22)
     assert said["shadow_price"] == 0.0
-    assert any("your bounds allow no more" in line for line in cautions(said))
+    assert any("your bounds and data allow no more" in line for line in cautions(said))
 
 
 def test_what_lacks_the_stage_of_a_pin_stands_beside_and_is_not_chosen():
