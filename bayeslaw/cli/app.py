@@ -129,6 +129,18 @@ Epochs = Annotated[
     float | None,
     typer.Option(help="How often they may be seen. Default: 4, or what a law of repetition says."),
 ]
+Serve = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--serve",
+        metavar="DOMAIN=TOKENS",
+        help="Tokens to be served, 2N FLOPs of the budget each; again for more.",
+    ),
+]
+ServePrice = Annotated[
+    float | None,
+    typer.Option(help="What a FLOP of serving counts in FLOPs of training. Default: 1."),
+]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

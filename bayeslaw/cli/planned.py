@@ -62,15 +62,8 @@ def plan(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
-    return [
-        *lines,
-        *_data(p),
-        *_worth(p),
-        *_how_sure(p),
-        *_baselines(p),
-        *_laws(p),
-        *_unassessed(p),
-    ]
+    parts = (_data, _serving, _worth, _how_sure, _baselines, _laws, _unassessed)
+    return [*lines, *(line for part in parts for line in part(p))]
 
 
 def frontier(said: dict[str, Any]) -> list[str]:
@@ -89,7 +82,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
     on = " on regret" if said["on"] == "regret" else ""
     lines = [f"risk {said['risk']}{on}"]
     lines += table(["FLOPs", "", "N", "D", "D′", "loss", heading(said), "beyond"], rows)
-    short = [p for p in said["points"] if p["flops"] < 0.999 * p["budget"]]
+    short = [p for p in said["points"] if p["spent"] < 0.999]
     if short:
         lines += ["", *folded(
             f"from {format_quantity(short[0]['budget'])} FLOPs on less is spent, at most "
@@ -155,6 +148,26 @@ def _data(p: dict[str, Any]) -> list[str]:
         f"{abs(gain):.4f} {'lower' if gain >= 0 else 'higher'}",
     ]
     return [part for line in lines for part in folded(line)]
+
+
+def _serving(p: dict[str, Any]) -> list[str]:
+    """What serving costs, and the same loss at other sizes."""
+    if p["serving"] is None:
+        return []
+    s, free = p["serving"], p["unserved"]
+    tokens = ", ".join(f"{d} {format_quantity(t)}" for d, t in s["tokens"].items())
+    sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
+    lines = folded(
+        f"of the budget {100 * s['flops'] / s['together']:.3g} % serves tokens ({tokens}); were "
+        f"none served: {free['arrangement']}, {sizes}, loss {free['loss']['mean']:.4f}"
+    )
+    rows = [
+        [f"{t['factor']:g}x", *(_mean(t[key]) for key in SYMBOLS),
+         *(format_quantity(t[key]) for key in ("training", "serving", "together"))]
+        for t in s["frontier"]
+    ]  # fmt: skip
+    header = ["the same loss", "N", "D", "mean D′", "training", "serving", "together"]
+    return ["", *lines, *(table(header, rows) if rows else [])]
 
 
 def _worth(p: dict[str, Any]) -> list[str]:

@@ -25,6 +25,8 @@ from bayeslaw.cli.app import (
     Ranges,
     RiskName,
     Seed,
+    Serve,
+    ServePrice,
     Unique,
     Weights,
     amount,
@@ -85,6 +87,8 @@ def _wishes(
     bounds: list[str] | None,
     unique: list[str] | None,
     epochs: float | None,
+    serve: list[str] | None,
+    serve_price: float | None,
 ) -> Wishes:
     """What a plan is asked for beside its least risk."""
     given = {
@@ -92,6 +96,8 @@ def _wishes(
         "bounds": pairs(bounds, "--bound"),
         "unique": pairs(unique, "--unique"),
         "epochs": epochs,
+        "serve": pairs(serve, "--serve"),
+        "serve_price": serve_price,
     }
     return {name: value for name, value in given.items() if value or value == 0}  # type: ignore[return-value]
 
@@ -135,6 +141,8 @@ def plan(
     bounds: Ranges = None,
     unique: Unique = None,
     epochs: Epochs = None,
+    serve: Serve = None,
+    serve_price: ServePrice = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -144,7 +152,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
-    wishes = _wishes(pins, bounds, unique, epochs)
+    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
@@ -216,6 +224,8 @@ def frontier(
     bounds: Ranges = None,
     unique: Unique = None,
     epochs: Epochs = None,
+    serve: Serve = None,
+    serve_price: ServePrice = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -225,7 +235,7 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
-    wishes = _wishes(pins, bounds, unique, epochs)
+    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:

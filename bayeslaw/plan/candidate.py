@@ -38,11 +38,17 @@ class Candidate:
     at_bound: tuple[str, ...] = ()
     at_limit: tuple[str, ...] = ()
     point: np.ndarray | None = None  # where it lies in its `Space`
+    serving: float = 0.0  # FLOPs of the budget that serving it takes
 
     @property
     def flops(self) -> float:
         """What training it costs."""
         return float(ARRANGEMENTS[self.arrangement].flops(self.run))
+
+    @property
+    def spent(self) -> float:
+        """What training and serving it costs."""
+        return self.flops + self.serving
 
 
 def scored(
@@ -57,7 +63,7 @@ def scored(
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
-            o.at_limit, None if kind == "own" else o.point,
+            o.at_limit, None if kind == "own" else o.point, asked.served(o.run),
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

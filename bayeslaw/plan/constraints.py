@@ -10,6 +10,7 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.plan.bounds import Bound, own_bounds
 from bayeslaw.plan.data import Data
 from bayeslaw.plan.faults import Faults
+from bayeslaw.plan.serving import Serving
 
 
 class Wishes(TypedDict, total=False):
@@ -17,13 +18,16 @@ class Wishes(TypedDict, total=False):
 
     pins: quantity -> value; bounds: quantity -> (low, high) or `LOW:HIGH`, see `own_bounds`.
     unique: `general` or a domain -> its distinct tokens; epochs: how often they may be seen, see
-    `Data`.
+    `Data`. serve: domain -> tokens to be served, of which the budget pays 2 N FLOPs each, times
+    serve_price (default 1), see `Serving`.
     """
 
     pins: Mapping[str, Any] | None
     bounds: Mapping[str, Any] | None
     unique: Mapping[str, Any] | None
     epochs: float | None
+    serve: Mapping[str, Any] | None
+    serve_price: float | None
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Constraints:
 
     bounds: tuple[Bound, ...]
     data: Data
+    serving: Serving | None
 
     @classmethod
     def of(cls, fitted: Ensemble, wishes: Wishes) -> Constraints:
@@ -41,7 +46,9 @@ class Constraints:
         unique, epochs = wishes.get("unique") or {}, wishes.get("epochs")
         own = faults.of(lambda: own_bounds(pins, bounds, fitted.domains))
         data = faults.of(lambda: Data.of(fitted, unique, epochs))
+        serve, price = wishes.get("serve") or {}, wishes.get("serve_price")
+        serving = faults.of(lambda: Serving.of(fitted, serve, price))
         faults.tell()
         assert own is not None
         assert data is not None
-        return cls(own + data.caps(fitted.domains), data)
+        return cls(own + data.caps(fitted.domains), data, serving)

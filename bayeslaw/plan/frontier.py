@@ -61,6 +61,7 @@ class Frontier:
             "budget": p.flops,
             **sizes(p.chosen.arrangement, p.chosen.run, self.domains),
             "flops": p.chosen.flops,
+            "spent": p.chosen.spent / p.flops,
             "loss": loss(p.chosen),
             "risk_value": p.chosen.risk,
             "at_bound": list(p.chosen.at_bound),

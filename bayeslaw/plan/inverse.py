@@ -169,7 +169,7 @@ def _below(asked: Question, arrangements: Sequence[str], prob: float) -> float |
     """The log of a budget below a large one that reaches the targets: of designs that may spend
     less, where more carries more risk. Within `double()`."""
     optima = [within(asked, optimise(asked, a)) for a in _possible(asked, arrangements)]
-    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) for o in optima]
+    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) + asked.served(o.run) for o in optima]
     missed = _missed(asked, optima, prob)
     reached = [c for c, m in zip(costs, missed, strict=True) if m <= 0]
     return float(np.log(min(reached))) if reached else None

@@ -31,6 +31,7 @@ from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk, parse_risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
+from bayeslaw.plan.trade import Traded, trade
 from bayeslaw.plan.weights import weights_of
 from bayeslaw.plan.written import write_json, written
 
@@ -89,7 +90,7 @@ class Plan:
     @cached_property
     def _best(self) -> np.ndarray:
         """Every draw's least loss within the budget, at the draws of `hindsight`."""
-        every = [c for c in (self.chosen, *self.others) if c.flops <= self.flops * (1 + 1e-9)]
+        every = [c for c in (self.chosen, *self.others) if c.spent <= self.flops * (1 + 1e-9)]
         rows = self.hindsight.rows
         return np.min([self.hindsight.best, *(c.totals[rows] for c in every)], axis=0)
 
@@ -144,7 +145,7 @@ class Plan:
         nats, and on regret, whose reference moves with the budget."""
         if self.risk.unit != NATS or self.on == "regret":
             return None
-        if self.chosen.flops < self.flops * (1 - 1e-6):
+        if self.chosen.spent < self.flops * (1 - 1e-6):
             return 0.0
         with double():
             return max(0.0, price(self._spent, _as_optimum(self.chosen)))
@@ -178,6 +179,21 @@ class Plan:
         return best(self.asked.uncapped, self.choice.allowed)
 
     @cached_property
+    def unserved(self) -> Candidate | None:
+        """The plan, were nothing served; None where nothing is."""
+        if self.asked.serving is None:
+            return None
+        return best(replace(self.asked, serving=None), self.choice.allowed)
+
+    @cached_property
+    def trade(self) -> list[Traded]:
+        """Training against serving, at the plan's expected loss; empty where nothing is served."""
+        if self.asked.serving is None:
+            return []
+        with double():
+            return trade(self.asked, _as_optimum(self.chosen), float(self.chosen.totals.mean()))
+
+    @cached_property
     def certificate(self) -> Certificate:
         """Why the optimum is to be believed."""
         with double():
@@ -186,7 +202,7 @@ class Plan:
     @property
     def _spent(self) -> Question:
         """What was asked, at the budget that the plan spends."""
-        return self.asked.at(self.chosen.flops)
+        return self.asked.at(self.chosen.spent)
 
     def to_json(self) -> dict[str, Any]:
         return written(self)
@@ -314,7 +330,9 @@ def question(
     if distinct is not None:
         outlook = jax.device_put(replace(outlook, distinct=distinct))
     bounds = replace(bounds, own=within.bounds)
-    return Question(outlook, budget.flops, share, found, bounds, fitted.domains, within.data)
+    return Question(
+        outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving
+    )
 
 
 def faults_of(

@@ -9,11 +9,13 @@ from functools import cached_property
 import jax
 import numpy as np
 
+from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import Bounds
 from bayeslaw.plan.data import Data
 from bayeslaw.plan.outlook import THIN, Outlook
 from bayeslaw.plan.risk import MEAN, Risk
+from bayeslaw.plan.serving import Serving
 from bayeslaw.plan.space import Space
 from bayeslaw.plan.stakes import Stakes
 
@@ -26,6 +28,7 @@ class Question:
     loss: each draw's best, where the risk is on regret. credence: (draw,), how much a draw counts
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
     the risk is of the largest shortfall (see `Stakes`). data: what there is to train on.
+    serving: a part of the budget.
     """
 
     outlook: Outlook
@@ -35,6 +38,7 @@ class Question:
     bounds: Bounds
     names: tuple[str, ...]
     data: Data | None = None
+    serving: Serving | None = None
     reference: np.ndarray | None = None
     credence: np.ndarray | None = None
     targets: np.ndarray | None = None
@@ -65,7 +69,7 @@ class Question:
     def space(self, arrangement: str, pins: Mapping[str, float] | None = None) -> Space:
         two_stage = any(law.two_stage for law in self.outlook.curves.laws)
         kind = ARRANGEMENTS[arrangement]
-        return Space(kind, len(self.names), two_stage, self.bounds, self.flops, pins)
+        return Space(kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.serving)
 
     def at(self, flops: float) -> Question:
         """The same question at another budget."""
@@ -74,6 +78,10 @@ class Question:
     def bounded(self, bounds: Bounds) -> Question:
         """The same question within other bounds."""
         return self._like(replace(self, bounds=bounds))
+
+    def served(self, run: Run) -> float:
+        """What serving a design costs the budget, FLOPs."""
+        return 0.0 if self.serving is None else self.serving.flops(run)
 
     @property
     def uncapped(self) -> Question:

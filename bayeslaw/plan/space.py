@@ -13,6 +13,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import Arrangement
 from bayeslaw.plan.bounds import LEVELS, UNBOUNDED, Bounds, logs
 from bayeslaw.plan.fence import Fence
+from bayeslaw.plan.serving import Serving
 
 COORDINATES = ("params", "tokens_per_param", "split_ratio")
 HALVINGS = 80  # of how far levels are moved, to spend a budget between bounds
@@ -39,6 +40,7 @@ class Space:
         bounds: Bounds,
         flops: float,
         pins: Mapping[str, float] | None = None,
+        serving: Serving | None = None,
     ):
         first, second = arrangement.stages[0], arrangement.stages[1] and two_stage
         self.domains, self.flops = domains, flops
@@ -46,13 +48,17 @@ class Space:
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
         self.exponents = np.vstack([[1.0, 0, 0], self.tokens * self.stages[:, None]])
-        self.slopes = self.tokens + np.array([1.0, 0, 0])  # logs of the stages' costs, from u
+        # Logs of what the stages cost, and of what serving does, from u.
+        self.slopes = np.vstack([self.tokens, np.zeros(3)]) + np.array([1.0, 0, 0])
         self.present = np.array([True, True, first and second])
         self.own = np.array([name in arrangement.own for name in COORDINATES]) & self.present
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        self.times = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
+        self.times = np.zeros((domains, 3))
+        self.times[:, :2] = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
+        if serving is not None:
+            self.times[:, 2] = serving.flops_per_param / FLOPS_PER_TOKEN
         self.low, self.high = np.full((2, domains, 3), [[[-np.inf]], [[np.inf]]])
         held = pins or {}
         for j in (1, 2):
@@ -93,35 +99,38 @@ class Space:
         return Run(np.exp(u[..., 0]), pretrain, specialize)
 
     def costs(self, u: np.ndarray) -> np.ndarray:
-        """FLOPs of each domain's stages, (…, domain, stage); they sum to the arrangement's cost."""
+        """FLOPs of each domain's stages and of serving it, (…, domain, 3); they sum to what the
+        arrangement costs."""
         return FLOPS_PER_TOKEN * np.exp(u @ self.slopes.T) * self.times
 
     def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
         """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
-        over = np.log(self.flops / self.costs(u).sum((-2, -1))) + less
-        u[..., 0] += over[..., None] / 2
+        each = self.costs(u).sum(-2)
+        trained, served = each[..., :2].sum(-1), each[..., 2]
+        # Training goes with N squared and serving with N: the root of a quadratic.
+        budget = self.flops * np.exp(less)
+        u[..., 0] += np.log(2 * budget / (served + np.sqrt(served**2 + 4 * trained * budget)))[
+            ..., None
+        ]
         return u
 
     @cached_property
     def reach(self) -> tuple[float, float]:
         """What the least and the greatest design within the bounds cost."""
-        least, greatest = (
-            float(
-                (
-                    FLOPS_PER_TOKEN
-                    * np.exp(x[:, :1] + x[:, 1:])[:, self.stages]
-                    * self.times[self.stages]
-                ).sum()
-            )
-            for x in (self.fence.least, self.fence.greatest)
-        )
+        least, greatest = map(self._cost, (self.fence.least, self.fence.greatest))
         return least, greatest
 
     @property
     def exhausted(self) -> bool:
         """Whether the bounds allow no more than the budget."""
         return self.reach[1] <= self.flops * (1 + SAME)
+
+    def _cost(self, x: np.ndarray) -> float:
+        """What the logs of a design, finite or not, cost."""
+        each = x[:, :1] + np.concatenate([x[:, 1:], np.zeros((self.domains, 1))], 1)
+        here = self.times > 0
+        return float(FLOPS_PER_TOKEN * (np.exp(each[here]) * self.times[here]).sum())
 
     @property
     def possible(self) -> bool:

@@ -33,7 +33,7 @@ def written(p: Plan) -> dict[str, Any]:
         "flops": c.flops,
         "budget": {
             "flops": p.flops,
-            "spent": c.flops / p.flops,
+            "spent": c.spent / p.flops,
             "exhausted": p.asked.space(c.arrangement).exhausted,
         },
         "hardware": None if p.hardware is None else p.hardware.of(c.flops),
@@ -57,6 +57,8 @@ def written(p: Plan) -> dict[str, Any]:
         "excluded": [{"arrangement": a, "reason": r} for a, r in p.choice.excluded],
         "data": _data(p),
         "uncapped": None if p.uncapped is None else _brief(p, p.uncapped),
+        "serving": _serving(p),
+        "unserved": None if p.unserved is None else _brief(p, p.unserved),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -136,6 +138,29 @@ def _data(p: Plan) -> dict[str, Any] | None:
         "epochs": data.seen(p.chosen.run, p.domains),
         "limits": {stage: data.limit(stage) for stage in STAGES},
         "priced": list(data.priced),
+    }
+
+
+def _serving(p: Plan) -> dict[str, Any] | None:
+    """What serving costs, and other ways to the plan's loss: training against serving."""
+    serving = p.asked.serving
+    if serving is None:
+        return None
+    return {
+        "tokens": {d: float(t) for d, t in zip(p.domains, serving.tokens, strict=True) if t},
+        "price": serving.price,
+        "flops": p.chosen.serving,
+        "together": p.chosen.spent,
+        "frontier": [
+            {
+                "factor": t.factor,
+                **sizes(t.optimum.arrangement, t.optimum.run, p.domains),
+                "training": t.training,
+                "serving": t.serving,
+                "together": t.training + t.serving,
+            }
+            for t in p.trade
+        ],
     }
 
 
