@@ -15,6 +15,7 @@ from bayeslaw.plan.risk import MEAN
 
 STEPS = 14  # of the bisection for where the region ends
 FURTHEST = 8.0  # times the first guess
+PARTS = (0.25, 0.5, 0.75)  # of it, that are looked at too
 HELD = 1e3  # nats for a squared e-fold: the curvature of what a bound holds
 ENDS = 12.0  # of the log of a ratio: no region goes further
 SMALL = 1e-4  # of a slope: directions count, and a long step would be cut
@@ -83,19 +84,30 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
     fields = np.stack(optimum.run[:3])[None]
     ceiling = float(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2][0])
     ceiling += epsilon
+    # N takes what is left of the budget, so far out a quantity may turn back: the furthest that was
+    # seen inside counts.
+    fields_of, rows_of = (np.repeat(v, 2) for v in zip(*wanted, strict=True))
+    way = np.tile([-1.0, 1.0], len(wanted))
+    best = way * space.logs(wide.point)[np.arange(count), rows_of, fields_of]
+
+    def seen(reach: np.ndarray) -> np.ndarray:
+        nonlocal best
+        over, points = inside(reach)
+        values = way * space.logs(points)[np.arange(count), rows_of, fields_of]
+        best = np.where(over <= 0, np.maximum(best, values), best)
+        return over
+
     middle = np.minimum(first, high)
+    for part in PARTS:
+        seen(part * middle)
     for _ in range(STEPS):
-        over, _ = inside(middle)
+        over = seen(middle)
         low, high = np.where(over <= 0, middle, low), np.where(over <= 0, high, middle)
         middle = (low + high) / 2
-    _, points = inside(low)
-    logs = points @ space.exponents.T
     found: list[list[np.ndarray]] = [[], [], []]
-    for i, (j, k) in enumerate(wanted):
-        ends = np.exp(logs[2 * i : 2 * i + 2, k, j])
-        if j and not space.stages[j - 1]:
-            ends = np.zeros(2)
-        found[j].append(np.array([ends.min(), ends.max()]))
+    for i, (j, _) in enumerate(wanted):
+        here = not j or space.stages[j - 1]
+        found[j].append(np.exp(way[:2] * best[2 * i : 2 * i + 2]) if here else np.zeros(2))
     return Region(
         epsilon, np.array(found[0]), np.array(found[1]), np.array(found[2]) if found[2] else None
     )
