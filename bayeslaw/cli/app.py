@@ -141,6 +141,13 @@ ServePrice = Annotated[
     float | None,
     typer.Option(help="What a FLOP of serving counts in FLOPs of training. Default: 1."),
 ]
+Architectures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|RECIPE",
+        help="Models that can be built: CSV or TOML with params, or a sweep's recipe.",
+    ),
+]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

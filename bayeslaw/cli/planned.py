@@ -62,7 +62,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
-    parts = (_data, _serving, _worth, _how_sure, _baselines, _laws, _unassessed)
+    parts = (_data, _serving, _architecture, _worth, _how_sure, _baselines, _laws, _unassessed)
     return [*lines, *(line for part in parts for line in part(p))]
 
 
@@ -168,6 +168,26 @@ def _serving(p: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
     header = ["the same loss", "N", "D", "mean D′", "training", "serving", "together"]
     return ["", *lines, *(table(header, rows) if rows else [])]
+
+
+def _architecture(p: dict[str, Any]) -> list[str]:
+    """What the plan is built as."""
+    if p["architecture"] is None:
+        return []
+    built, free = p["architecture"], p["unsnapped"]
+    models = {"": built["models"]} if "name" in built["models"] else built["models"]
+    each = "; ".join(
+        f"{domain} {m['name']} ".lstrip() + _shape(m["shape"]) for domain, m in models.items()
+    )
+    sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
+    return folded(
+        f"built as {each}; with any N: {free['arrangement']}, {sizes}, loss "
+        f"{free['loss']['mean']:.4f}; that costs {built['costs']:.2g} of risk"
+    )
+
+
+def _shape(shape: dict[str, Any]) -> str:
+    return f"({', '.join(f'{k} {v}' for k, v in shape.items())})" if shape else ""
 
 
 def _worth(p: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from bayeslaw.cli.app import (
     CALIBRATED,
     STRETCH,
     Accept,
+    Architectures,
     Arrangements,
     Epochs,
     Json,
@@ -43,7 +44,10 @@ from bayeslaw.cli.bar import progress
 from bayeslaw.errors import BayeslawError
 
 if TYPE_CHECKING:
+    from bayeslaw.plan.architecture import Architecture
     from bayeslaw.plan.constraints import Wishes
+
+WIDEST = 512  # heads
 
 
 @app.command()
@@ -89,6 +93,7 @@ def _wishes(
     epochs: float | None,
     serve: list[str] | None,
     serve_price: float | None,
+    architectures: str | None,
 ) -> Wishes:
     """What a plan is asked for beside its least risk."""
     given = {
@@ -98,8 +103,24 @@ def _wishes(
         "epochs": epochs,
         "serve": pairs(serve, "--serve"),
         "serve_price": serve_price,
+        "architectures": None if architectures is None else _buildable(architectures),
     }
     return {name: value for name, value in given.items() if value or value == 0}  # type: ignore[return-value]
+
+
+def _buildable(name: str) -> tuple[Architecture, ...]:
+    """The models of a file, or of a recipe at every width that its heads divide."""
+    from bayeslaw.plan.architecture import Architecture, read_architectures
+    from bayeslaw.sweep.recipe import RECIPES
+
+    if name not in RECIPES:
+        return read_architectures(name)
+    recipe = RECIPES[name]
+    shapes = (recipe.shape(recipe.head_width * heads) for heads in range(1, WIDEST + 1))
+    return tuple(
+        Architecture(f"{name} {s.width}", s.params, {"width": s.width, "layers": s.layers})
+        for s in shapes
+    )
 
 
 @app.command()
@@ -143,6 +164,7 @@ def plan(
     epochs: Epochs = None,
     serve: Serve = None,
     serve_price: ServePrice = None,
+    architectures: Architectures = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -152,7 +174,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
-    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price)
+    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price, architectures)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
@@ -226,6 +248,7 @@ def frontier(
     epochs: Epochs = None,
     serve: Serve = None,
     serve_price: ServePrice = None,
+    architectures: Architectures = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -235,7 +258,7 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
-    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price)
+    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price, architectures)
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:

@@ -39,6 +39,7 @@ class Candidate:
     at_limit: tuple[str, ...] = ()
     point: np.ndarray | None = None  # where it lies in its `Space`
     serving: float = 0.0  # FLOPs of the budget that serving it takes
+    architectures: tuple[str, ...] = ()
 
     @property
     def flops(self) -> float:
@@ -63,7 +64,7 @@ def scored(
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
-            o.at_limit, None if kind == "own" else o.point, asked.served(o.run),
+            o.at_limit, None if kind == "own" else o.point, asked.served(o.run), o.architectures,
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

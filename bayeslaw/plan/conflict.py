@@ -33,6 +33,11 @@ def refusal(asked: Question, arrangement: str) -> tuple[str, str]:
             f"{_listed(held)} {cost} more than the budget of {asked.flops:.3g} FLOPs",
             f"at least {here.reach[0]:.3g}",
         )
+    listed = asked.architectures
+    sizes = (np.full(len(asked.names), a.params) for a in listed)
+    if listed and not any(asked.sized(n).space(arrangement).possible for n in sizes):
+        low, high = (format_quantity(a.params) for a in (listed[0], listed[-1]))
+        return f"no architecture, {low} to {high} params, is within the bounds and the budget", ""
     return "", ""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.plan.architecture import Architecture, checked
 from bayeslaw.plan.bounds import Bound, own_bounds
 from bayeslaw.plan.data import Data
 from bayeslaw.plan.faults import Faults
@@ -19,7 +20,7 @@ class Wishes(TypedDict, total=False):
     pins: quantity -> value; bounds: quantity -> (low, high) or `LOW:HIGH`, see `own_bounds`.
     unique: `general` or a domain -> its distinct tokens; epochs: how often they may be seen, see
     `Data`. serve: domain -> tokens to be served, of which the budget pays 2 N FLOPs each, times
-    serve_price (default 1), see `Serving`.
+    serve_price (default 1), see `Serving`. architectures: the only sizes that can be chosen.
     """
 
     pins: Mapping[str, Any] | None
@@ -28,6 +29,7 @@ class Wishes(TypedDict, total=False):
     epochs: float | None
     serve: Mapping[str, Any] | None
     serve_price: float | None
+    architectures: Sequence[Architecture]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Constraints:
     bounds: tuple[Bound, ...]
     data: Data
     serving: Serving | None
+    architectures: tuple[Architecture, ...]
 
     @classmethod
     def of(cls, fitted: Ensemble, wishes: Wishes) -> Constraints:
@@ -48,7 +51,8 @@ class Constraints:
         data = faults.of(lambda: Data.of(fitted, unique, epochs))
         serve, price = wishes.get("serve") or {}, wishes.get("serve_price")
         serving = faults.of(lambda: Serving.of(fitted, serve, price))
+        listed = faults.of(lambda: checked(wishes.get("architectures") or ()))
         faults.tell()
         assert own is not None
         assert data is not None
-        return cls(own + data.caps(fitted.domains), data, serving)
+        return cls(own + data.caps(fitted.domains), data, serving, listed or ())

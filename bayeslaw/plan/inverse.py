@@ -67,6 +67,10 @@ def reach(
         not weights or WEIGHTED in targets,
         f"weights do not count unless '{WEIGHTED}' is among the targets: leave them out",
     )
+    also.unless(
+        not wishes.get("architectures"),
+        "architectures are not for targets: find the budget without, then plan it with them",
+    )
     risk = Risk("quantile", prob)
     asked = question(
         fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also, wishes=wishes

@@ -28,7 +28,8 @@ class Optimum:
     """The best design of an arrangement. Fields of `run` have shape (domain,).
 
     rising: whether more of the budget would carry more risk, where that is known already.
-    at_limit: which bounds of the caller's hold it, in the caller's words.
+    at_limit: which bounds of the caller's hold it, in the caller's words. architectures: their
+    names, of each domain, where its N are theirs.
     """
 
     arrangement: str
@@ -37,6 +38,7 @@ class Optimum:
     point: np.ndarray  # the design in its `Space`, (domain, 3)
     rising: bool | None = None
     at_limit: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
 
 
 def optimise(

@@ -31,6 +31,7 @@ from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk, parse_risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
+from bayeslaw.plan.snap import snapped
 from bayeslaw.plan.trade import Traded, trade
 from bayeslaw.plan.weights import weights_of
 from bayeslaw.plan.written import write_json, written
@@ -194,6 +195,11 @@ class Plan:
             return trade(self.asked, _as_optimum(self.chosen), float(self.chosen.totals.mean()))
 
     @cached_property
+    def unsnapped(self) -> Candidate | None:
+        """The plan, could any N be built; None where no architectures were given."""
+        return best(self.asked, self.choice.allowed) if self.asked.architectures else None
+
+    @cached_property
     def certificate(self) -> Certificate:
         """Why the optimum is to be believed."""
         with double():
@@ -201,8 +207,9 @@ class Plan:
 
     @property
     def _spent(self) -> Question:
-        """What was asked, at the budget that the plan spends."""
-        return self.asked.at(self.chosen.spent)
+        """What was asked, at the budget that the plan spends; at its N, where it was snapped."""
+        asked = self.asked.at(self.chosen.spent)
+        return asked.sized(self.chosen.run.params) if asked.architectures else asked
 
     def to_json(self) -> dict[str, Any]:
         return written(self)
@@ -331,8 +338,9 @@ def question(
         outlook = jax.device_put(replace(outlook, distinct=distinct))
     bounds = replace(bounds, own=within.bounds)
     return Question(
-        outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving
-    )
+        outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving,
+        within.architectures,
+    )  # fmt: skip
 
 
 def faults_of(
@@ -369,10 +377,12 @@ def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Que
 def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
     """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
     optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
-    if "trunk" in optima:
-        for name, share in RULES.items():
-            pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
-            if asked.space("trunk", pins).possible:
-                best = optimise(asked, "trunk", pins, optima["trunk"].point)
-                optima[name] = within(asked, best, pins)
-    return scored(optima, asked, ["rule" if name in RULES else "optimum" for name in optima])
+    pins: dict[str, dict[str, float]] = {}
+    for name, share in RULES.items() if "trunk" in optima else ():
+        pin = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
+        if asked.space("trunk", pin).possible:
+            best = optimise(asked, "trunk", pin, optima["trunk"].point)
+            optima[name], pins[name] = within(asked, best, pin), pin
+    built = {name: snapped(asked, o, pins.get(name)) for name, o in optima.items()}
+    found = {name: o for name, o in built.items() if o is not None}
+    return scored(found, asked, ["rule" if name in RULES else "optimum" for name in found])

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 
 from bayeslaw.laws import Run
+from bayeslaw.plan.architecture import Architecture
 from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.bounds import Bounds
+from bayeslaw.plan.bounds import Bound, Bounds
 from bayeslaw.plan.data import Data
 from bayeslaw.plan.outlook import THIN, Outlook
 from bayeslaw.plan.risk import MEAN, Risk
@@ -28,7 +29,7 @@ class Question:
     loss: each draw's best, where the risk is on regret. credence: (draw,), how much a draw counts
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
     the risk is of the largest shortfall (see `Stakes`). data: what there is to train on.
-    serving: a part of the budget.
+    serving: a part of the budget. architectures: the only sizes that can be chosen.
     """
 
     outlook: Outlook
@@ -39,6 +40,7 @@ class Question:
     names: tuple[str, ...]
     data: Data | None = None
     serving: Serving | None = None
+    architectures: tuple[Architecture, ...] = ()
     reference: np.ndarray | None = None
     credence: np.ndarray | None = None
     targets: np.ndarray | None = None
@@ -82,6 +84,11 @@ class Question:
     def served(self, run: Run) -> float:
         """What serving a design costs the budget, FLOPs."""
         return 0.0 if self.serving is None else self.serving.flops(run)
+
+    def sized(self, params: np.ndarray) -> Question:
+        """The same with every domain's N held, (domain,)."""
+        pins = tuple(Bound("params", n, n, f"{n:.3g} params", k) for k, n in enumerate(params))
+        return self.bounded(replace(self.bounds, own=(*self.bounds.own, *pins)))
 
     @property
     def uncapped(self) -> Question:

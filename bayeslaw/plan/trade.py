@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import brentq
 
-from bayeslaw.plan.bounds import Bound
 from bayeslaw.plan.optimum import Optimum, optimise
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.sensitivity import expected_losses
@@ -34,11 +33,7 @@ def trade(asked: Question, plan: Optimum, loss: float) -> list[Traded]:
     free = replace(asked.expected, serving=None)
     found = []
     for factor in FACTORS:
-        pins = tuple(
-            Bound("params", n, n, "a size of the frontier", k)
-            for k, n in enumerate(factor * plan.run.params)
-        )
-        sized = free.bounded(replace(free.bounds, own=(*free.bounds.own, *pins)))
+        sized = free.sized(factor * plan.run.params)
         if not sized.space(plan.arrangement).fence.possible:
             continue
         low, high = np.log(sized.space(plan.arrangement).reach)

@@ -59,6 +59,8 @@ def written(p: Plan) -> dict[str, Any]:
         "uncapped": None if p.uncapped is None else _brief(p, p.uncapped),
         "serving": _serving(p),
         "unserved": None if p.unserved is None else _brief(p, p.unserved),
+        "architecture": _architecture(p),
+        "unsnapped": None if p.unsnapped is None else _brief(p, p.unsnapped),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -161,6 +163,24 @@ def _serving(p: Plan) -> dict[str, Any] | None:
             }
             for t in p.trade
         ],
+    }
+
+
+def _architecture(p: Plan) -> Any:
+    """What the plan is built as, and the risk that this costs over any N; an entry for all domains,
+    or for each."""
+    if not p.asked.architectures:
+        return None
+    by_name = {a.name: a for a in p.asked.architectures}
+    each = [
+        {"name": n, "params": by_name[n].params, "shape": dict(by_name[n].shape)}
+        for n in p.chosen.architectures
+    ]
+    assert p.unsnapped is not None
+    one = p.chosen.arrangement in ONE_MODEL
+    return {
+        "models": each[0] if one else dict(zip(p.domains, each, strict=True)),
+        "costs": p.chosen.risk - p.unsnapped.risk,
     }
 
 
