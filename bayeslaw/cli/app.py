@@ -148,6 +148,20 @@ Architectures = Annotated[
         help="Models that can be built: CSV or TOML with params, or a sweep's recipe.",
     ),
 ]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        metavar="DOMAIN=LOSS:PROB",
+        help="A loss to be kept with a probability, as code=1.10:0.9; again for more.",
+    ),
+]
+AtLeast = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PROB", help="Probability with which no domain is worse than the generalist."
+    ),
+]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

@@ -46,6 +46,8 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
+    for c in p["chances"]:
+        lines += folded(f"{c['limit']}: kept with {c['reached']:.3g}")
     if p["at_limit"]:
         lines += folded(f"held by {', '.join(p['at_limit'])}")
     rows = [

@@ -16,9 +16,11 @@ from bayeslaw.cli.app import (
     Accept,
     Architectures,
     Arrangements,
+    AtLeast,
     Epochs,
     Json,
     Kind,
+    Limits,
     On,
     Pins,
     PlanKind,
@@ -94,6 +96,8 @@ def _wishes(
     serve: list[str] | None,
     serve_price: float | None,
     architectures: str | None,
+    limits: list[str] | None,
+    at_least_generalist: float | None,
 ) -> Wishes:
     """What a plan is asked for beside its least risk."""
     given = {
@@ -104,6 +108,8 @@ def _wishes(
         "serve": pairs(serve, "--serve"),
         "serve_price": serve_price,
         "architectures": None if architectures is None else _buildable(architectures),
+        "limits": pairs(limits, "--limit"),
+        "at_least_generalist": at_least_generalist,
     }
     return {name: value for name, value in given.items() if value or value == 0}  # type: ignore[return-value]
 
@@ -165,6 +171,8 @@ def plan(
     serve: Serve = None,
     serve_price: ServePrice = None,
     architectures: Architectures = None,
+    limits: Limits = None,
+    at_least_generalist: AtLeast = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -174,7 +182,9 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
-    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price, architectures)
+    wishes = _wishes(
+        pins, bounds, unique, epochs, serve, serve_price, architectures, limits, at_least_generalist
+    )
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
@@ -249,6 +259,8 @@ def frontier(
     serve: Serve = None,
     serve_price: ServePrice = None,
     architectures: Architectures = None,
+    limits: Limits = None,
+    at_least_generalist: AtLeast = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -258,7 +270,9 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
-    wishes = _wishes(pins, bounds, unique, epochs, serve, serve_price, architectures)
+    wishes = _wishes(
+        pins, bounds, unique, epochs, serve, serve_price, architectures, limits, at_least_generalist
+    )
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:

@@ -40,6 +40,12 @@ class Candidate:
     point: np.ndarray | None = None  # where it lies in its `Space`
     serving: float = 0.0  # FLOPs of the budget that serving it takes
     architectures: tuple[str, ...] = ()
+    over: float | None = None  # as of its `Optimum`
+
+    @property
+    def kept(self) -> bool:
+        """Whether it keeps the limits on losses."""
+        return self.over is None or self.over <= 0
 
     @property
     def flops(self) -> float:
@@ -65,6 +71,7 @@ def scored(
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
             o.at_limit, None if kind == "own" else o.point, asked.served(o.run), o.architectures,
+            o.over,
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

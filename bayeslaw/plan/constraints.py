@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.plan.architecture import Architecture, checked
 from bayeslaw.plan.bounds import Bound, own_bounds
+from bayeslaw.plan.chance import Limit, limits_of
 from bayeslaw.plan.data import Data
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.serving import Serving
@@ -21,6 +22,8 @@ class Wishes(TypedDict, total=False):
     unique: `general` or a domain -> its distinct tokens; epochs: how often they may be seen, see
     `Data`. serve: domain -> tokens to be served, of which the budget pays 2 N FLOPs each, times
     serve_price (default 1), see `Serving`. architectures: the only sizes that can be chosen.
+    limits: domain -> (loss, probability) or `1.10:0.9`, a loss to be kept with a probability;
+    at_least_generalist: with which probability no domain is to be worse than the generalist.
     """
 
     pins: Mapping[str, Any] | None
@@ -30,6 +33,8 @@ class Wishes(TypedDict, total=False):
     serve: Mapping[str, Any] | None
     serve_price: float | None
     architectures: Sequence[Architecture]
+    limits: Mapping[str, Any] | None
+    at_least_generalist: float | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Constraints:
     data: Data
     serving: Serving | None
     architectures: tuple[Architecture, ...]
+    limits: tuple[Limit, ...]
 
     @classmethod
     def of(cls, fitted: Ensemble, wishes: Wishes) -> Constraints:
@@ -52,7 +58,9 @@ class Constraints:
         serve, price = wishes.get("serve") or {}, wishes.get("serve_price")
         serving = faults.of(lambda: Serving.of(fitted, serve, price))
         listed = faults.of(lambda: checked(wishes.get("architectures") or ()))
+        losses, least = wishes.get("limits") or {}, wishes.get("at_least_generalist")
+        limits = faults.of(lambda: limits_of(fitted, losses, least))
         faults.tell()
         assert own is not None
         assert data is not None
-        return cls(own + data.caps(fitted.domains), data, serving, listed or ())
+        return cls(own + data.caps(fitted.domains), data, serving, listed or (), limits or ())

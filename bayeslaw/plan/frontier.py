@@ -13,6 +13,7 @@ from bayeslaw.infer.precision import double
 from bayeslaw.plan.candidate import Candidate
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Wishes
+from bayeslaw.plan.limited import keeping, with_limits
 from bayeslaw.plan.plan import decide, faults_of, question, with_reference
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import SCHEMA, interval, sizes
@@ -111,8 +112,9 @@ def frontier(
         for budget in np.geomspace(low, high, points):
             asked = first.at(float(budget))
             choice = open_to.within(asked)
-            asked = with_reference(asked, choice.assessed, on)
+            asked = with_reference(with_limits(asked, choice), choice.assessed, on)
             each = decide(asked, choice.assessed)
+            choice = keeping(asked, choice, each)
             chosen = min((c for c in each if c.name in choice.allowed), key=_risk)
             others = tuple(c for c in each if c is not chosen)
             if found and on == "loss" and found[-1].chosen.risk < chosen.risk:

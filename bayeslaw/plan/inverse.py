@@ -71,6 +71,8 @@ def reach(
         not wishes.get("architectures"),
         "architectures are not for targets: find the budget without, then plan it with them",
     )
+    limited = wishes.get("limits") or wishes.get("at_least_generalist") is not None
+    also.unless(not limited, "limits on losses are targets of their own: give them as targets")
     risk = Risk("quantile", prob)
     asked = question(
         fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also, wishes=wishes

@@ -9,6 +9,8 @@ import numpy as np
 
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.chance import losses_of
+from bayeslaw.plan.constrained import constrained
 from bayeslaw.plan.fence import Fence
 from bayeslaw.plan.newton import Seen, newton
 from bayeslaw.plan.problem import ROUGH, Problem, fenced, priced
@@ -39,6 +41,12 @@ class Optimum:
     rising: bool | None = None
     at_limit: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
+    over: float | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it keeps the limits on losses."""
+        return self.over is None or self.over <= 0
 
 
 def optimise(
@@ -55,8 +63,33 @@ def optimise(
     `double()`.
     """
     space = asked.space(arrangement, pins)
+    found = (
+        _greatest(asked, arrangement, space)
+        if space.exhausted
+        else _free(asked, arrangement, space, start)
+    )
+    over = excess(asked, found.run)
+    if over <= 0:
+        return found
     if space.exhausted:
-        return _greatest(asked, arrangement, space)
+        return replace(found, over=over)
+    few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(found.point[None])
+    everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
+    end = constrained(asked, space, everything, found.point, few.blocks)
+    return replace(_ended(asked, arrangement, space, end.point, rising=False), over=end.over)
+
+
+def excess(asked: Question, run: Run) -> float:
+    """Nats by which a design exceeds the limits on losses; at most 0 where it keeps them, and where
+    there are none. Within `double()`."""
+    if asked.chances is None:
+        return 0.0
+    losses = losses_of()(asked.outlook, np.stack(run[:3]))
+    return float(asked.chances.exact(np.asarray(losses)).max())
+
+
+def _free(asked: Question, arrangement: str, space: Space, start: np.ndarray | None) -> Optimum:
+    """The optimum that no limits on losses hold."""
     few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN)
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     starts = few.best(space.starts()) if start is None else [space.spent(start)]

@@ -24,6 +24,7 @@ from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
 from bayeslaw.plan.information import Information, information
+from bayeslaw.plan.limited import keeping, with_limits
 from bayeslaw.plan.limits import Term, limits
 from bayeslaw.plan.optimum import Optimum, optimise, price, within
 from bayeslaw.plan.outlook import Outlook, check_kind
@@ -144,7 +145,7 @@ class Plan:
     def shadow_price(self) -> float | None:
         """Nats that an e-fold more of the budget takes off the risk. None where the risk is not in
         nats, and on regret, whose reference moves with the budget."""
-        if self.risk.unit != NATS or self.on == "regret":
+        if self.risk.unit != NATS or self.on == "regret" or self.chosen.over is not None:
             return None
         if self.chosen.spent < self.flops * (1 - 1e-6):
             return 0.0
@@ -229,7 +230,7 @@ def best(asked: Question, arrangements: Sequence[str]) -> Candidate:
 
 def _as_optimum(c: Candidate) -> Optimum:
     assert c.point is not None
-    return Optimum(c.arrangement, c.run, c.at_bound, c.point)
+    return Optimum(c.arrangement, c.run, c.at_bound, c.point, over=c.over)
 
 
 def plan(
@@ -286,8 +287,9 @@ def answered(
     choice = Choice.of(fitted, arrangements).within(asked)
     mine = own_designs(designs or {}, len(fitted.domains))
     with double():
-        asked = with_reference(asked, choice.assessed, on)
+        asked = with_reference(with_limits(asked, choice), choice.assessed, on)
         found = decide(asked, choice.assessed)
+        choice = keeping(asked, choice, found)
         found += scored(mine, asked, ["own"] * len(mine))
     optima = (c for c in found if c.kind == "optimum" and c.name in choice.allowed)
     chosen = min(optima, key=lambda c: c.risk)
@@ -339,7 +341,7 @@ def question(
     bounds = replace(bounds, own=within.bounds)
     return Question(
         outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving,
-        within.architectures,
+        within.architectures, within.limits,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.chance import Hold, held_slopes
 from bayeslaw.plan.fence import TOUCH, Fence
 from bayeslaw.plan.newton import Seen, tempered
 from bayeslaw.plan.outlook import Outlook
@@ -29,12 +30,13 @@ KINK = 1e-7  # nats gained by starting again: less is not worth it
 
 @dataclass(frozen=True)
 class Problem:
-    """A risk over a space, on some draws. Points are batches of one."""
+    """A risk over a space, on some draws. Points are batches of one. hold: limits that hold it."""
 
     space: Space
     outlook: Outlook
     stakes: Stakes
     risk: Risk
+    hold: Hold | None = None
 
     def bends(self, u: np.ndarray, fence: Fence | None = None) -> Seen:
         """The expected loss, and the Hessian of it and of what it costs."""
@@ -44,7 +46,11 @@ class Problem:
 
     def slopes(self, u: np.ndarray, blocks: np.ndarray, fence: Fence | None = None) -> Seen:
         """The risk, with the curvature `blocks` of the expected loss of fewer draws."""
-        found = compiled.slopes(self.risk)(self.outlook, self._fields(u), self.stakes)
+        given = (self.outlook, self._fields(u), self.stakes)
+        if self.hold is None:
+            found = compiled.slopes(self.risk)(*given)
+        else:
+            found = held_slopes(self.risk)(*given, self.hold)
         value, in_logs = (np.asarray(v)[None] for v in found)
         if fence is not None and fence.bounded:
             value, in_logs = fence.held(self.space.logs(u), value, in_logs)

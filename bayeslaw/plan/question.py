@@ -13,6 +13,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan.architecture import Architecture
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import Bound, Bounds
+from bayeslaw.plan.chance import Chances, Limit
 from bayeslaw.plan.data import Data
 from bayeslaw.plan.outlook import THIN, Outlook
 from bayeslaw.plan.risk import MEAN, Risk
@@ -29,7 +30,8 @@ class Question:
     loss: each draw's best, where the risk is on regret. credence: (draw,), how much a draw counts
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
     the risk is of the largest shortfall (see `Stakes`). data: what there is to train on.
-    serving: a part of the budget. architectures: the only sizes that can be chosen.
+    serving: a part of the budget. architectures: the only sizes that can be chosen. limits:
+    losses to be kept with a probability; chances: the same on these draws.
     """
 
     outlook: Outlook
@@ -41,14 +43,16 @@ class Question:
     data: Data | None = None
     serving: Serving | None = None
     architectures: tuple[Architecture, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    chances: Chances | None = None
     reference: np.ndarray | None = None
     credence: np.ndarray | None = None
     targets: np.ndarray | None = None
 
     @property
     def expected(self) -> Question:
-        """The same of the expected loss."""
-        return replace(self, risk=MEAN, reference=None, credence=None, targets=None)
+        """The same of the expected loss, and nothing that is asked of single draws."""
+        return replace(self, risk=MEAN, reference=None, credence=None, targets=None, chances=None)
 
     @cached_property
     def stakes(self) -> Stakes:

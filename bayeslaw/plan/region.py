@@ -78,8 +78,12 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
     def inside(reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points = space.inside(wide.point + reach[:, None, None] * step)
         fields = np.stack([np.stack(space.design(p)[:3]) for p in points])
-        _, _, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
-        return np.asarray(risks) - ceiling, points
+        losses, _, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
+        over = np.asarray(risks) - ceiling
+        if asked.chances is not None:
+            kept = [asked.chances.exact(each).max() <= 0 for each in np.asarray(losses)]
+            over = np.where(kept, over, np.inf)
+        return over, points
 
     fields = np.stack(optimum.run[:3])[None]
     ceiling = float(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2][0])

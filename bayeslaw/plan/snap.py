@@ -31,6 +31,8 @@ def snapped(
         if not sized.space(optimum.arrangement, pins).possible:
             return None
         best = within(sized, optimise(sized, optimum.arrangement, pins), pins)
+        if not best.kept:
+            return None
         fields = np.stack(best.run[:3])[None]
         risk = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2]
         return float(risk[0]), replace(best, architectures=tuple(a.name for a in chosen))

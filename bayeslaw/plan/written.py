@@ -61,6 +61,7 @@ def written(p: Plan) -> dict[str, Any]:
         "unserved": None if p.unserved is None else _brief(p, p.unserved),
         "architecture": _architecture(p),
         "unsnapped": None if p.unsnapped is None else _brief(p, p.unsnapped),
+        "chances": _chances(p),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -182,6 +183,17 @@ def _architecture(p: Plan) -> Any:
         "models": each[0] if one else dict(zip(p.domains, each, strict=True)),
         "costs": p.chosen.risk - p.unsnapped.risk,
     }
+
+
+def _chances(p: Plan) -> list[dict[str, Any]]:
+    """The limits on losses, and the probability with which the plan keeps each."""
+    if p.asked.chances is None:
+        return []
+    reached = p.asked.chances.reached(p.chosen.losses)
+    return [
+        {"limit": limit.said, "prob": limit.prob, "reached": float(r)}
+        for limit, r in zip(p.asked.limits, reached, strict=True)
+    ]
 
 
 def _targets(p: Plan) -> dict[str, Any] | None:
