@@ -99,69 +99,6 @@ RiskName = Annotated[
 Arrangements = Annotated[
     list[str] | None, typer.Option("--arrangement", help="Choose among these only; again for more.")
 ]
-QUANTITY = "QUANTITY[.DOMAIN]="
-Pins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pin",
-        metavar=QUANTITY + "VALUE",
-        help="Hold params, pretrain_tokens, specialize_tokens, tokens_per_param or split_ratio; "
-        "again for more.",
-    ),
-]
-Ranges = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bound",
-        metavar=QUANTITY + "LOW:HIGH",
-        help="Bound one, as params=1B:20B or pretrain_tokens=:5T; again for more.",
-    ),
-]
-Unique = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--unique",
-        metavar="NAME=TOKENS",
-        help="Distinct tokens of a domain or of `general`, as code=20B; again for more.",
-    ),
-]
-Epochs = Annotated[
-    float | None,
-    typer.Option(help="How often they may be seen. Default: 4, or what a law of repetition says."),
-]
-Serve = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--serve",
-        metavar="DOMAIN=TOKENS",
-        help="Tokens to be served, 2N FLOPs of the budget each; again for more.",
-    ),
-]
-ServePrice = Annotated[
-    float | None,
-    typer.Option(help="What a FLOP of serving counts in FLOPs of training. Default: 1."),
-]
-Architectures = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE|RECIPE",
-        help="Models that can be built: CSV or TOML with params, or a sweep's recipe.",
-    ),
-]
-Limits = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--limit",
-        metavar="DOMAIN=LOSS:PROB",
-        help="A loss to be kept with a probability, as code=1.10:0.9; again for more.",
-    ),
-]
-AtLeast = Annotated[
-    float | None,
-    typer.Option(
-        metavar="PROB", help="Probability with which no domain is worse than the generalist."
-    ),
-]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,23 +14,14 @@ from bayeslaw.cli.app import (
     CALIBRATED,
     STRETCH,
     Accept,
-    Architectures,
     Arrangements,
-    AtLeast,
-    Epochs,
     Json,
     Kind,
-    Limits,
     On,
-    Pins,
     PlanKind,
     Posterior,
-    Ranges,
     RiskName,
     Seed,
-    Serve,
-    ServePrice,
-    Unique,
     Weights,
     amount,
     app,
@@ -43,13 +34,8 @@ from bayeslaw.cli.app import (
     writable,
 )
 from bayeslaw.cli.bar import progress
+from bayeslaw.cli.wishes import wishing
 from bayeslaw.errors import BayeslawError
-
-if TYPE_CHECKING:
-    from bayeslaw.plan.architecture import Architecture
-    from bayeslaw.plan.constraints import Wishes
-
-WIDEST = 512  # heads
 
 
 @app.command()
@@ -88,48 +74,8 @@ def forecast(
         say(words.forecast(said))
 
 
-def _wishes(
-    pins: list[str] | None,
-    bounds: list[str] | None,
-    unique: list[str] | None,
-    epochs: float | None,
-    serve: list[str] | None,
-    serve_price: float | None,
-    architectures: str | None,
-    limits: list[str] | None,
-    at_least_generalist: float | None,
-) -> Wishes:
-    """What a plan is asked for beside its least risk."""
-    given = {
-        "pins": pairs(pins, "--pin"),
-        "bounds": pairs(bounds, "--bound"),
-        "unique": pairs(unique, "--unique"),
-        "epochs": epochs,
-        "serve": pairs(serve, "--serve"),
-        "serve_price": serve_price,
-        "architectures": None if architectures is None else _buildable(architectures),
-        "limits": pairs(limits, "--limit"),
-        "at_least_generalist": at_least_generalist,
-    }
-    return {name: value for name, value in given.items() if value or value == 0}  # type: ignore[return-value]
-
-
-def _buildable(name: str) -> tuple[Architecture, ...]:
-    """The models of a file, or of a recipe at every width that its heads divide."""
-    from bayeslaw.plan.architecture import Architecture, read_architectures
-    from bayeslaw.sweep.recipe import RECIPES
-
-    if name not in RECIPES:
-        return read_architectures(name)
-    recipe = RECIPES[name]
-    shapes = (recipe.shape(recipe.head_width * heads) for heads in range(1, WIDEST + 1))
-    return tuple(
-        Architecture(f"{name} {s.width}", s.params, {"width": s.width, "layers": s.layers})
-        for s in shapes
-    )
-
-
 @app.command()
+@wishing
 def plan(
     posterior: Posterior,
     flops: Annotated[float | None, number("The budget, as 1e22.")] = None,
@@ -164,15 +110,7 @@ def plan(
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
-    pins: Pins = None,
-    bounds: Ranges = None,
-    unique: Unique = None,
-    epochs: Epochs = None,
-    serve: Serve = None,
-    serve_price: ServePrice = None,
-    architectures: Architectures = None,
-    limits: Limits = None,
-    at_least_generalist: AtLeast = None,
+    wishes: Any = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -182,9 +120,6 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
-    wishes = _wishes(
-        pins, bounds, unique, epochs, serve, serve_price, architectures, limits, at_least_generalist
-    )
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
@@ -245,6 +180,7 @@ def plan(
 
 
 @app.command()
+@wishing
 def frontier(
     posterior: Posterior,
     flops: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Budgets, as 1e19:1e23.")],
@@ -252,15 +188,7 @@ def frontier(
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
-    pins: Pins = None,
-    bounds: Ranges = None,
-    unique: Unique = None,
-    epochs: Epochs = None,
-    serve: Serve = None,
-    serve_price: ServePrice = None,
-    architectures: Architectures = None,
-    limits: Limits = None,
-    at_least_generalist: AtLeast = None,
+    wishes: Any = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -270,9 +198,6 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
-    wishes = _wishes(
-        pins, bounds, unique, epochs, serve, serve_price, architectures, limits, at_least_generalist
-    )
     shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:

@@ -52,7 +52,7 @@ def _descended(
     assert asked.chances is not None
     chances, fence = asked.chances, space.fence
     count = len(chances.rank)
-    pull = np.full(count, 0.0 if weight else 1.0)
+    pull = np.full(count, 0.0 if weight else 1.0)  # alone, it seeks the inside and not the edge
     kept: list[tuple[float, Kept]] = []
     best = Kept(u, np.inf)
     more, before = np.zeros(count), np.inf
@@ -91,9 +91,3 @@ def _descended(
 
 def _losses(asked: Question, space: Space, u: np.ndarray) -> np.ndarray:
     return np.asarray(losses_of()(asked.outlook, np.stack(space.design(u)[:3])))
-
-
-def most_likely(asked: Question, space: Space, u: np.ndarray) -> np.ndarray:
-    """(limit,) the probability with which a design keeps each limit."""
-    assert asked.chances is not None
-    return asked.chances.reached(_losses(asked, space, u))

@@ -10,11 +10,12 @@ import numpy as np
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
+from bayeslaw.plan.arguments import faults_of, question
 from bayeslaw.plan.candidate import Candidate
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Wishes
+from bayeslaw.plan.decision import decide, with_reference
 from bayeslaw.plan.limited import keeping, with_limits
-from bayeslaw.plan.plan import decide, faults_of, question, with_reference
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import SCHEMA, interval, sizes
 

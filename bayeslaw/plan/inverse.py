@@ -13,13 +13,14 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.arguments import EPSILON, faults_of, question
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Wishes
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.limits import floors
 from bayeslaw.plan.optimum import Optimum, optimise, within
-from bayeslaw.plan.plan import EPSILON, Plan, answered, faults_of, question
+from bayeslaw.plan.plan import Plan, answered
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import WEIGHTED

@@ -4,42 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
-import jax
 import numpy as np
 
-from bayeslaw.cost import Budget
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan.bounds import bounds_of
-from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
+from bayeslaw.plan.arguments import EPSILON, faults_of, question
+from bayeslaw.plan.candidate import Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
 from bayeslaw.plan.choice import Choice
-from bayeslaw.plan.constraints import Constraints, Wishes
+from bayeslaw.plan.constraints import Wishes
+from bayeslaw.plan.decision import best, decide, with_reference
 from bayeslaw.plan.devices import Hardware
-from bayeslaw.plan.faults import Faults
-from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
+from bayeslaw.plan.hindsight import Hindsight, hindsight
 from bayeslaw.plan.information import Information, information
 from bayeslaw.plan.limited import keeping, with_limits
 from bayeslaw.plan.limits import Term, limits
-from bayeslaw.plan.optimum import Optimum, optimise, price, within
-from bayeslaw.plan.outlook import Outlook, check_kind
+from bayeslaw.plan.optimum import Optimum, price
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
-from bayeslaw.plan.risk import NATS, Risk, parse_risk
+from bayeslaw.plan.risk import NATS, Risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
-from bayeslaw.plan.snap import snapped
 from bayeslaw.plan.trade import Traded, trade
-from bayeslaw.plan.weights import weights_of
 from bayeslaw.plan.written import write_json, written
-
-EPSILON = 0.01  # nats within which a design is as good as the plan
-On = Literal["loss", "regret"]
-ON: tuple[On, ...] = ("loss", "regret")
 
 
 @dataclass(frozen=True)
@@ -220,14 +211,6 @@ class Plan:
         return write_json(self.to_json(), path)
 
 
-def best(asked: Question, arrangements: Sequence[str]) -> Candidate:
-    """The arrangement of least risk, at its optimum."""
-    with double():
-        optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
-        found = scored(optima, asked, ["optimum"] * len(optima))
-    return min(found, key=lambda c: c.risk)
-
-
 def _as_optimum(c: Candidate) -> Optimum:
     assert c.point is not None
     return Optimum(c.arrangement, c.run, c.at_bound, c.point, over=c.over)
@@ -302,89 +285,3 @@ def answered(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
         choice, beyond, fitted.passed, epsilon, asked, fitted, hardware,
     )  # fmt: skip
-
-
-def question(
-    fitted: Ensemble,
-    flops: float | str,
-    weights: Mapping[str, float] | None = None,
-    risk: str | Risk | Callable[[Any], Any] = "mean",
-    stretch: float = 4.0,
-    draws: int = 1000,
-    kind: str = "calibrated",
-    on: str = "loss",
-    seed: int = 0,
-    also: Sequence[str] = (),
-    wishes: Wishes | None = None,
-) -> Question:
-    """The arguments of `plan`, checked. also: faults that the caller has found in its others.
-    Raises `PlanError` with all of them."""
-    faults = Faults(also)
-    budget = faults.of(lambda: Budget.of(flops))
-    found = faults.of(lambda: parse_risk(risk))
-    share = faults.of(lambda: weights_of(fitted, weights))
-    within = faults.of(lambda: Constraints.of(fitted, wishes or {}))
-    bounds = faults.of(lambda: bounds_of(fitted, stretch))
-    faults.of(lambda: check_kind(fitted, kind))
-    faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
-    faults.unless(draws >= 1, f"draws must be at least 1, got {draws}")
-    faults.tell()
-    assert budget is not None
-    assert found is not None
-    assert share is not None
-    assert bounds is not None
-    assert within is not None
-    outlook = _outlook(fitted, kind, draws, seed)
-    distinct = within.data.distinct(fitted.domains)
-    if distinct is not None:
-        outlook = jax.device_put(replace(outlook, distinct=distinct))
-    bounds = replace(bounds, own=within.bounds)
-    return Question(
-        outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving,
-        within.architectures, within.limits,
-    )  # fmt: skip
-
-
-def faults_of(
-    fitted: Ensemble,
-    arrangements: Sequence[str] | None,
-    prob: float = 0.9,
-    epsilon: float = EPSILON,
-    designs: Mapping[str, Run] | None = None,
-) -> Faults:
-    """What is wrong with the arguments of `plan` that are not part of the question."""
-    faults = Faults()
-    faults.of(lambda: Choice.of(fitted, arrangements))
-    faults.unless(0 < prob < 1, f"prob must lie between 0 and 1, got {prob}")
-    faults.unless(0 < epsilon < np.inf, f"epsilon must be positive, got {epsilon}")
-    faults.of(lambda: own_designs(designs or {}, len(fitted.domains)))
-    return faults
-
-
-@lru_cache(maxsize=4)
-def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
-    """An ensemble's outlook on the device; planned on again and again."""
-    with double():
-        return jax.device_put(Outlook.of(fitted, kind, draws, seed))
-
-
-def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Question:
-    """The question, with each draw's best loss taken off where it is on regret. Within
-    `double()`."""
-    if on != "regret":
-        return asked
-    return with_regret(asked, {a: optimise(asked.expected, a) for a in arrangements})
-
-
-def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
-    """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
-    optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
-    pins: dict[str, dict[str, float]] = {}
-    for name, share in RULES.items() if "trunk" in optima else ():
-        pin = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
-        if asked.space("trunk", pin).possible:
-            best = optimise(asked, "trunk", pin, optima["trunk"].point)
-            optima[name], pins[name] = within(asked, best, pin), pin
-    built = {name: snapped(asked, o, pins.get(name)) for name, o in optima.items()}
-    found = {name: o for name, o in built.items() if o is not None}
-    return scored(found, asked, ["rule" if name in RULES else "optimum" for name in found])

@@ -21,10 +21,10 @@ from bayeslaw.infer.model import STUDENT_DF
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.arguments import faults_of, question
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.hindsight import hindsight
 from bayeslaw.plan.optimum import Optimum, optimise, price
-from bayeslaw.plan.plan import faults_of, question
 from bayeslaw.plan.pool import NextRun, pool_of, priced
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.value import Noise, Predicted, Value
