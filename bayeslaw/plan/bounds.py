@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Bounds:
     split_ratio: Interval = FREE
     own: tuple[Bound, ...] = ()
 
-    @property
+    @cached_property
     def every(self) -> tuple[Bound, ...]:
         """All of them."""
         sweep = []

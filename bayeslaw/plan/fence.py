@@ -35,7 +35,7 @@ class Fence:
     here: np.ndarray
     pull: np.ndarray
 
-    @property
+    @cached_property
     def bounded(self) -> bool:
         """Whether it bounds anything."""
         return bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())

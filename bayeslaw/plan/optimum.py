@@ -103,7 +103,8 @@ def _free(asked: Question, arrangement: str, space: Space, start: np.ndarray | N
         enough = SETTLED * space.domains
 
         def settled(f: Fence, u: np.ndarray) -> Seen:
-            first = everything.slopes(u, few.bends(u, f).blocks, f)
+            blocks = found.blocks if u is found.point else few.bends(u, f).blocks
+            first = everything.slopes(u, blocks, f)
             look = lambda w: everything.slopes(w, few.bends(w, f).blocks, f)  # noqa: E731
             return newton(space, first, look, enough)
 

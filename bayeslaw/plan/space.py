@@ -48,17 +48,19 @@ class Space:
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
         self.exponents = np.vstack([[1.0, 0, 0], self.tokens * self.stages[:, None]])
-        # Logs of what the stages cost, and of what serving does, from u.
-        self.slopes = np.vstack([self.tokens, np.zeros(3)]) + np.array([1.0, 0, 0])
+        # Logs of what the stages cost, and of what serving does where there is any, from u.
+        served = [] if serving is None else [np.zeros(3)]
+        self.slopes = np.vstack([self.tokens, *served]) + np.array([1.0, 0, 0])
         self.present = np.array([True, True, first and second])
         self.own = np.array([name in arrangement.own for name in COORDINATES]) & self.present
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        self.times = np.zeros((domains, 3))
-        self.times[:, :2] = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
+        trained = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
+        self.times = np.tile(trained, (domains, 1))
         if serving is not None:
-            self.times[:, 2] = serving.flops_per_param / FLOPS_PER_TOKEN
+            times = serving.flops_per_param / FLOPS_PER_TOKEN
+            self.times = np.concatenate([self.times, times[:, None]], 1)
         self.low, self.high = np.full((2, domains, 3), [[[-np.inf]], [[np.inf]]])
         held = pins or {}
         for j in (1, 2):
@@ -99,15 +101,15 @@ class Space:
         return Run(np.exp(u[..., 0]), pretrain, specialize)
 
     def costs(self, u: np.ndarray) -> np.ndarray:
-        """FLOPs of each domain's stages and of serving it, (…, domain, 3); they sum to what the
-        arrangement costs."""
+        """FLOPs of each domain's stages, and of serving it where it is, (…, domain, 2 or 3); they
+        sum to what the arrangement costs."""
         return FLOPS_PER_TOKEN * np.exp(u @ self.slopes.T) * self.times
 
     def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
         """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
         each = self.costs(u).sum(-2)
-        trained, served = each[..., :2].sum(-1), each[..., 2]
+        trained, served = each[..., :2].sum(-1), each[..., 2:].sum(-1)
         # Training goes with N squared and serving with N: the root of a quadratic.
         budget = self.flops * np.exp(less)
         u[..., 0] += np.log(2 * budget / (served + np.sqrt(served**2 + 4 * trained * budget)))[
@@ -124,11 +126,12 @@ class Space:
     @property
     def exhausted(self) -> bool:
         """Whether the bounds allow no more than the budget."""
-        return self.reach[1] <= self.flops * (1 + SAME)
+        return self.fence.bounded and self.reach[1] <= self.flops * (1 + SAME)
 
     def _cost(self, x: np.ndarray) -> float:
         """What the logs of a design, finite or not, cost."""
-        each = x[:, :1] + np.concatenate([x[:, 1:], np.zeros((self.domains, 1))], 1)
+        tokens = np.concatenate([x[:, 1:], np.zeros((self.domains, 1))], 1)
+        each = x[:, :1] + tokens[:, : self.times.shape[1]]
         here = self.times > 0
         return float(FLOPS_PER_TOKEN * (np.exp(each[here]) * self.times[here]).sum())
 
