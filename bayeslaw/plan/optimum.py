@@ -20,6 +20,7 @@ from bayeslaw.plan.space import Space
 
 NEAR = 1e-5  # nats still to gain from the few draws, when all of them take over
 SETTLED = 1e-10  # nats still to gain, for each domain: next to nothing
+SLOW_HOLDS = 4  # times that a slow descent is drawn to bounds; the mean has learnt most of it
 EDGE = 1e-6  # of the log of a ratio: nearer to its bound it is at its bound
 FREE = 1e-9  # nats for an e-fold of the budget: less is no price
 BALANCED = 1e-9  # of the log of a ratio: nearer to its bound it is held there
@@ -113,8 +114,9 @@ def _free(asked: Question, arrangement: str, space: Space, start: np.ndarray | N
     else:
         blocks = found.blocks
         fence, seen = fenced(
-            lambda f, u: everything.descend(u, blocks, f), space, found.point, fence, ROUGH
-        )
+            lambda f, u: everything.descend(u, blocks, f),
+            space, found.point, fence, ROUGH, SLOW_HOLDS,
+        )  # fmt: skip
         rising = None
     return _ended(asked, arrangement, space, space.pushed(seen.point, fence)[0], rising)
 
