@@ -323,6 +323,7 @@ def test_plan_answers_with_the_promised_keys(say, files):
     assert set(alone["params"]) == {"d0", "d1"}
 
 
+@pytest.mark.slow
 def test_what_is_asked_of_a_plan_is_in_its_answer(say, files):
     wishes = (
         "--bound", "pretrain_tokens=:300M", "--unique", "d1=20M", "--epochs", "2",

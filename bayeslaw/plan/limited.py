@@ -37,12 +37,15 @@ def keeping(asked: Question, choice: Choice, found: Sequence[Candidate]) -> Choi
     """The choice without what cannot keep the limits. Within `double()`. Raises `PlanError` where
     nothing can, with the probabilities that can be had."""
     lost = {c.name: c for c in found if c.kind == "optimum" and not c.kept}
-    allowed = tuple(a for a in choice.allowed if a not in lost)
+    there = {c.name for c in found if c.kind == "optimum"}
+    allowed = tuple(a for a in choice.allowed if a in there and a not in lost)
     if not allowed:
         raise PlanError(_refused(asked, choice, lost.values()))
     excluded = tuple(
-        (a, f"it keeps {_reached(asked, lost[a].losses)}") for a in choice.allowed if a in lost
-    )
+        (a, f"it keeps {_reached(asked, lost[a].losses)}" if a in lost
+         else "no architecture near its optimum keeps the limits")
+        for a in choice.allowed if a not in allowed
+    )  # fmt: skip
     return replace(choice, allowed=allowed, excluded=(*choice.excluded, *excluded))
 
 
