@@ -18,9 +18,9 @@ from bayeslaw.infer.discrepancy import Discrepancy, Hull
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Anchor, Run, find_law
 from bayeslaw.plan.bounds import Bounds
-from bayeslaw.plan.optimum import Question
+from bayeslaw.plan.decision import decide
 from bayeslaw.plan.outlook import Beyond, Outlook
-from bayeslaw.plan.plan import decide
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import parse_risk
 
 REPEATS = 9

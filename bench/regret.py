@@ -31,9 +31,10 @@ from bayeslaw.infer.fit import METHODS, Method
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Anchor, Param, Run, SumLaw, exponent, find_law
 from bayeslaw.plan.bounds import Bounds, bounds_of
-from bayeslaw.plan.optimum import Question, optimise
+from bayeslaw.plan.optimum import optimise
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.plan import plan
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import MEAN
 
 FITTED = ("additive", "transfer", "gap", "interaction")

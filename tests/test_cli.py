@@ -323,6 +323,27 @@ def test_plan_answers_with_the_promised_keys(say, files):
     assert set(alone["params"]) == {"d0", "d1"}
 
 
+@pytest.mark.slow
+def test_what_is_asked_of_a_plan_is_in_its_answer(say, files):
+    wishes = (
+        "--bound", "pretrain_tokens=:300M", "--unique", "d1=20M", "--epochs", "2",
+        "--serve", "d0=500M", "--architectures", "tiny", "--at-least-generalist", "0.6",
+    )  # fmt: skip
+    code, said, _ = say("plan", files / "split.nc", "--flops", "1e17", *wishes)
+    assert code == DONE
+    assert all(len(line) <= 80 for line in said.splitlines())
+    for part in ("kept with", "distinct tokens: d1", "serves tokens (d0 500M)", "built as tiny"):
+        assert part in said
+    answer = json.loads(say("plan", files / "split.nc", "--flops", "1e17", *wishes, "--json")[1])
+    assert answer["pretrain_tokens"] <= 3e8 * (1 + 1e-9)
+    assert answer["specialize_tokens"]["d1"] <= 4e7 * (1 + 1e-9)
+    assert answer["chances"][0]["reached"] >= 0.6
+    assert answer["serving"]["tokens"] == {"d0": 5e8}
+    pinned = say("frontier", files / "split.nc", "--flops", "1e16:1e17", "--points", 2,
+                 "--pin", "params=5M", "--json")  # fmt: skip
+    assert [p["params"] for p in json.loads(pinned[1])["points"]] == pytest.approx([5e6, 5e6])
+
+
 def test_a_frontier_has_a_row_a_budget_and_a_plot(say, files, tmp_path):
     plot = tmp_path / "f.png"
     how = ("frontier", files / "split.nc", "--flops", "1e16:1e20", "--points", 3, "--kind", "mean")
@@ -421,6 +442,14 @@ MISTAKES = [
     ("suggest SPLIT_NC --plan-flops 1e19 --spend 1", "no run costs at most 1"),
     ("suggest SPLIT_NC --plan-flops 1e19 --spend 1e17 --pool none.csv", "not readable"),
     ("frontier SPLIT_NC --flops 1e18:1e17", "LOW:HIGH"),
+    ("plan SPLIT_NC --flops 1e17 --pin depth=3", "'depth' is not of params"),
+    ("plan SPLIT_NC --flops 1e17 --pin params", "NAME=VALUE"),
+    ("plan SPLIT_NC --flops 1e17 --bound params=1B", "LOW:HIGH"),
+    ("plan SPLIT_NC --flops 1e17 --unique zz=3", "'zz'"),
+    ("plan SPLIT_NC --flops 1e17 --serve zz=3", "'zz'"),
+    ("plan SPLIT_NC --flops 1e17 --limit d0=2", "LOSS:PROBABILITY"),
+    ("plan SPLIT_NC --flops 1e17 --at-least-generalist 90", "between 0 and 1"),
+    ("frontier SPLIT_NC --flops 1e17:1e18 --architectures none.csv", "not readable"),
     ("plan SPLIT_NC --flops lots", "lots"),
     ("plan SPLIT_NC --flops -1", "-1"),
     ("plan SPLIT_NC --flops 1e17 --weight d0", "NAME=VALUE"),

@@ -37,6 +37,7 @@ MAY = {
         "forecast",
         "infer",
         "runs",
+        "sweep",
         "train",
         "corpus",
         "errors",

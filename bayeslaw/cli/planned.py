@@ -10,6 +10,7 @@ from bayeslaw.cli.words import folded, heading, interval, table
 from bayeslaw.quantity import format_quantity
 
 FACTOR = 1.05  # by which a prior must move a size, to be named
+SYMBOLS = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
 TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
 
@@ -20,10 +21,12 @@ def cautions(p: dict[str, Any]) -> list[str]:
     beyond = ", ".join(f"{n} {v:.3g}x" for n, v in p["extrapolation"].items() if v > 1)
     lines += [f"extrapolates beyond the sweep: {beyond}"] if beyond else []
     if p["budget"]["spent"] < 0.999:
-        lines.append(
-            f"spends {100 * p['budget']['spent']:.3g} % of the budget: further from the sweep more "
-            "compute carries more risk"
+        why = (
+            "your bounds and data allow no more"
+            if p["budget"]["exhausted"]
+            else ("further from the sweep more compute carries more risk")
         )
+        lines.append(f"spends {100 * p['budget']['spent']:.3g} % of the budget: {why}")
     return [part for line in lines for part in folded(line)]
 
 
@@ -43,6 +46,10 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
+    for c in p["chances"]:
+        lines += folded(f"{c['limit']}: kept with {c['reached']:.3g}")
+    if p["at_limit"]:
+        lines += folded(f"held by {', '.join(p['at_limit'])}")
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()
@@ -57,7 +64,8 @@ def plan(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
-    return [*lines, *_worth(p), *_how_sure(p), *_baselines(p), *_laws(p), *_unassessed(p)]
+    parts = (_data, _serving, _architecture, _worth, _how_sure, _baselines, _laws, _unassessed)
+    return [*lines, *(line for part in parts for line in part(p))]
 
 
 def frontier(said: dict[str, Any]) -> list[str]:
@@ -76,7 +84,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
     on = " on regret" if said["on"] == "regret" else ""
     lines = [f"risk {said['risk']}{on}"]
     lines += table(["FLOPs", "", "N", "D", "D′", "loss", heading(said), "beyond"], rows)
-    short = [p for p in said["points"] if p["flops"] < 0.999 * p["budget"]]
+    short = [p for p in said["points"] if p["spent"] < 0.999]
     if short:
         lines += ["", *folded(
             f"from {format_quantity(short[0]['budget'])} FLOPs on less is spent, at most "
@@ -120,6 +128,70 @@ def _mean(values: Any) -> str:
     return format_quantity(sum(each) / len(each))
 
 
+def _data(p: dict[str, Any]) -> list[str]:
+    """How often the distinct tokens are seen, and what the plan would be without an end of them."""
+    if p["data"] is None:
+        return []
+    data, free = p["data"], p["uncapped"]
+    seen = ", ".join(
+        f"{name} {data['epochs'][name]:.3g} x {format_quantity(tokens)}"
+        for name, tokens in data["unique"].items()
+    )
+    assumed = [
+        f"{SYMBOLS[s]}: {limit:g} epochs at most, as good as fresh"
+        for s, limit in data["limits"].items() if s not in data["priced"]
+    ]  # fmt: skip
+    assumed += [f"{SYMBOLS[s]}: repetition at the laws' price" for s in data["priced"]]
+    sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
+    gain = p["loss"]["mean"] - free["loss"]["mean"]
+    lines = [
+        f"distinct tokens: {seen} ({'; '.join(assumed)})",
+        f"without an end of data: {free['arrangement']}, {sizes}, loss {free['loss']['mean']:.4f}, "
+        f"{abs(gain):.4f} {'lower' if gain >= 0 else 'higher'}",
+    ]
+    return [part for line in lines for part in folded(line)]
+
+
+def _serving(p: dict[str, Any]) -> list[str]:
+    """What serving costs, and the same loss at other sizes."""
+    if p["serving"] is None:
+        return []
+    s, free = p["serving"], p["unserved"]
+    tokens = ", ".join(f"{d} {format_quantity(t)}" for d, t in s["tokens"].items())
+    sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
+    lines = folded(
+        f"of the budget {100 * s['flops'] / s['together']:.3g} % serves tokens ({tokens}); were "
+        f"none served: {free['arrangement']}, {sizes}, loss {free['loss']['mean']:.4f}"
+    )
+    rows = [
+        [f"{t['factor']:g}x", *(_mean(t[key]) for key in SYMBOLS),
+         *(format_quantity(t[key]) for key in ("training", "serving", "together"))]
+        for t in s["frontier"]
+    ]  # fmt: skip
+    header = ["the same loss", "N", "D", "mean D′", "training", "serving", "together"]
+    return ["", *lines, *(table(header, rows) if rows else [])]
+
+
+def _architecture(p: dict[str, Any]) -> list[str]:
+    """What the plan is built as."""
+    if p["architecture"] is None:
+        return []
+    built, free = p["architecture"], p["unsnapped"]
+    models = {"": built["models"]} if "name" in built["models"] else built["models"]
+    each = "; ".join(
+        f"{domain} {m['name']} ".lstrip() + _shape(m["shape"]) for domain, m in models.items()
+    )
+    sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
+    return folded(
+        f"built as {each}; with any N: {free['arrangement']}, {sizes}, loss "
+        f"{free['loss']['mean']:.4f}; that costs {built['costs']:.2g} of risk"
+    )
+
+
+def _shape(shape: dict[str, Any]) -> str:
+    return f"({', '.join(f'{k} {v}' for k, v in shape.items())})" if shape else ""
+
+
 def _worth(p: dict[str, Any]) -> list[str]:
     """What more compute and more knowledge would be worth, and what limits the plan."""
     equal = (
@@ -144,9 +216,8 @@ def _worth(p: dict[str, Any]) -> list[str]:
 def _how_sure(p: dict[str, Any]) -> list[str]:
     """The designs that are as good, and what the draws would each have chosen."""
     region, own = p["region"], p["own_optima"]
-    names = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
     rows = []
-    for key, symbol in names.items():
+    for key, symbol in SYMBOLS.items():
         by_domain = isinstance(p[key], dict)
         for d in p[key] if by_domain else [None]:
             size = p[key][d] if by_domain else p[key]
@@ -226,5 +297,9 @@ def _laws(p: dict[str, Any]) -> list[str]:
 
 
 def _unassessed(p: dict[str, Any]) -> list[str]:
-    lines = [f"not assessable: {n['arrangement']} ({n['reason']})" for n in p["not_assessable"]]
+    lines = [
+        f"{how}: {n['arrangement']} ({n['reason']})"
+        for how, key in (("not assessable", "not_assessable"), ("not to be chosen", "excluded"))
+        for n in p[key]
+    ]
     return ["", *(part for line in lines for part in folded(line))] if lines else []

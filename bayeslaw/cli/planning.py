@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +34,7 @@ from bayeslaw.cli.app import (
     writable,
 )
 from bayeslaw.cli.bar import progress
+from bayeslaw.cli.wishes import wishing
 from bayeslaw.errors import BayeslawError
 
 
@@ -74,6 +75,7 @@ def forecast(
 
 
 @app.command()
+@wishing
 def plan(
     posterior: Posterior,
     flops: Annotated[float | None, number("The budget, as 1e22.")] = None,
@@ -108,6 +110,7 @@ def plan(
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
+    wishes: Any = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
@@ -156,12 +159,14 @@ def plan(
             chosen = reach(
                 fitted, losses, prob, shares or None, arrangements or None, stretch,
                 accept=accept, designs=mine, kind=kind, epsilon=epsilon, hardware=hardware,
+                **wishes,
             )  # fmt: skip
         else:
             assert flops is not None
             chosen = choose(
                 fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
+                **wishes,
             )  # fmt: skip
         said = chosen.to_json()
     if out is not None:
@@ -175,6 +180,7 @@ def plan(
 
 
 @app.command()
+@wishing
 def frontier(
     posterior: Posterior,
     flops: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Budgets, as 1e19:1e23.")],
@@ -182,6 +188,7 @@ def frontier(
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
+    wishes: Any = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
@@ -205,7 +212,7 @@ def frontier(
     with progress("planning"):
         said = trace(
             fitted, ends, points, shares or None, risk, arrangements or None, stretch, prob,
-            accept=accept, kind=kind, on=on,
+            accept=accept, kind=kind, on=on, **wishes,
         ).to_json()  # fmt: skip
     if plot is not None:
         from bayeslaw.plots import draw_frontier

@@ -1,5 +1,6 @@
 """The decision: arrangements, risks, the optimiser, and the plan that comes of them."""
 
+from bayeslaw.plan.architecture import Architecture, read_architectures
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.candidate import Candidate
 from bayeslaw.plan.devices import Hardware, find_device
@@ -12,7 +13,7 @@ from bayeslaw.plan.risk import RISKS, Risk, parse_risk
 from bayeslaw.plan.suggest import Suggestion, suggest
 
 __all__ = [
-    "ARRANGEMENTS", "RISKS", "Candidate", "Frontier", "Hardware", "NextRun", "Plan", "Risk",
-    "Suggestion", "evaluate_plan", "find_device", "frontier", "parse_risk", "plan", "reach",
-    "suggest",
+    "ARRANGEMENTS", "RISKS", "Architecture", "Candidate", "Frontier", "Hardware", "NextRun",
+    "Plan", "Risk", "Suggestion", "evaluate_plan", "find_device", "frontier", "parse_risk", "plan",
+    "reach", "read_architectures", "suggest",
 ]  # fmt: skip

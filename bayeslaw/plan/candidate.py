@@ -12,7 +12,8 @@ from bayeslaw.errors import PlanError
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.optimum import Optimum, Question
+from bayeslaw.plan.optimum import Optimum
+from bayeslaw.plan.question import Question
 
 SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 # Shares of compute in branches that people use as rules of thumb, by what they are called.
@@ -35,12 +36,26 @@ class Candidate:
     totals: np.ndarray  # (draw,): the weighted loss
     risk: float
     at_bound: tuple[str, ...] = ()
+    at_limit: tuple[str, ...] = ()
     point: np.ndarray | None = None  # where it lies in its `Space`
+    serving: float = 0.0  # FLOPs of the budget that serving it takes
+    architectures: tuple[str, ...] = ()
+    over: float | None = None  # as of its `Optimum`
+
+    @property
+    def kept(self) -> bool:
+        """Whether it keeps the limits on losses."""
+        return self.over is None or self.over <= 0
 
     @property
     def flops(self) -> float:
         """What training it costs."""
         return float(ARRANGEMENTS[self.arrangement].flops(self.run))
+
+    @property
+    def spent(self) -> float:
+        """What training and serving it costs."""
+        return self.flops + self.serving
 
 
 def scored(
@@ -55,7 +70,8 @@ def scored(
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
-            None if kind == "own" else o.point,
+            o.at_limit, None if kind == "own" else o.point, asked.served(o.run), o.architectures,
+            o.over,
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

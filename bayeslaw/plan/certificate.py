@@ -9,12 +9,14 @@ import numpy as np
 
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
-from bayeslaw.plan.optimum import Optimum, Question, optimise, priced
+from bayeslaw.plan.optimum import Optimum, balance, optimise
 from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import MEAN
 
 GRID = 12  # points an axis
 AGREE = 1e-6  # nats
+ROUGHLY = 5e-4  # nats, where a limit holds the plan: the excess of one draw moves by jumps
 OTHERS = 3  # starts that are tried where a risk is slow to descend
 
 # Laws that are sums of powers of N, D and D′, once these parameters are 0: convex in the logs.
@@ -30,19 +32,21 @@ class Certificate:
     """Of one optimum.
 
     gradient: the largest slope left along designs of equal cost, nats for a unit of the log of a
-        ratio, edges of the box aside; None where the risk has kinks. starts, agree: how many
-        designs were sought, the plan and one from each start, and how many of them are within 1e-6
-        of the best. start_gap, grid_gap: by how much the best of the starts, and that of a coarse
-        grid (the same ratios for every domain), are above the plan, in units of the risk; less than
-        0 is a fault. convex: whether every local optimum is global; None where that is not known.
+        ratio, edges of the box aside; None where the risk has kinks or a limit on losses holds it.
+        starts, agree: how many designs were sought, the plan and one from each start, and how many
+        of them are within 1e-6 of the best. start_gap, grid_gap: by how much the best of the
+        starts, and that of a coarse grid (the same ratios for every domain), are above the plan, in
+        units of the risk; less than -tolerance is a fault; None where none of them keeps the
+        limits. convex: whether every local optimum is global; None where that is not known.
     """
 
     gradient: float | None
     starts: int
     agree: int
-    start_gap: float
-    grid_gap: float
+    start_gap: float | None
+    grid_gap: float | None
     convex: bool | None
+    tolerance: float = AGREE
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -50,7 +54,7 @@ class Certificate:
         gaps = {"another start ended": self.start_gap, "a design of a grid is": self.grid_gap}
         return tuple(
             f"not the optimum: {what} {-gap:.2g} lower in risk"
-            for what, gap in gaps.items() if gap < -AGREE
+            for what, gap in gaps.items() if gap is not None and gap < -self.tolerance
         )  # fmt: skip
 
 
@@ -59,15 +63,21 @@ def certify(asked: Question, optimum: Optimum) -> Certificate:
     space = asked.space(optimum.arrangement)
     here = float(_risk(asked, [optimum.run])[0])
     starts = space.starts()
-    if asked.risk != MEAN:
+    if asked.risk != MEAN or asked.chances is not None:
         starts = starts[:: max(1, len(starts) // OTHERS)][:OTHERS]
     ended = [optimise(asked, optimum.arrangement, start=u).run for u in starts]
     every = np.array([here, *_risk(asked, ended)])
     agree = int((every <= np.nanmin(every) + AGREE).sum())
     grid = [space.design(u) for u in space.grid(GRID)]
-    started, gridded = (float(np.nanmin(f) - here) for f in (every[1:], _risk(asked, grid)))
+    started, gridded = (_gap(f, here) for f in (every[1:], _risk(asked, grid)))
+    near = AGREE if optimum.over is None else ROUGHLY
     slope = _gradient(asked, optimum)
-    return Certificate(slope, len(every), agree, started, gridded, convex(asked))
+    return Certificate(slope, len(every), agree, started, gridded, convex(asked), near)
+
+
+def _gap(risks: np.ndarray, here: float) -> float | None:
+    told = risks[np.isfinite(risks)]
+    return float(told.min() - here) if len(told) else None
 
 
 def convex(asked: Question) -> bool | None:
@@ -76,6 +86,8 @@ def convex(asked: Question) -> bool | None:
     A geometric program: laws that are sums of powers, on their own curves, under the mean or CVaR.
     """
     if asked.risk.name not in ("mean", "cvar") or asked.risk.function is not None:
+        return None
+    if asked.chances is not None:
         return None
     powers = all(_sum_of_powers(asked.outlook, i) for i in range(len(asked.outlook.curves.laws)))
     return True if powers and asked.outlook.beyond is None else None
@@ -88,13 +100,11 @@ def _sum_of_powers(outlook: Outlook, i: int) -> bool:
 
 
 def _gradient(asked: Question, optimum: Optimum) -> float | None:
-    if asked.risk.name in ("quantile", "cvar", "reach") or asked.risk.function is not None:
+    kinks = asked.risk.name in ("quantile", "cvar", "reach") or asked.risk.function is not None
+    if kinks or optimum.over is not None:
         return None
-    space = asked.space(optimum.arrangement)
-    u = optimum.point[None]
-    fields = np.stack(optimum.run[:3])
-    _, in_logs = compiled.slopes(asked.risk)(asked.outlook, fields, asked.stakes)
-    slopes, _, _ = priced(space, u, np.asarray(in_logs)[None])
+    space, u = asked.space(optimum.arrangement), optimum.point[None]
+    slopes = balance(asked, optimum, asked.risk)[1][None]
     whole = np.where(space.shared, slopes.sum(1, keepdims=True), slopes)
     edge = 1e-9
     pressed = (u <= space.low + edge) & (whole >= 0) | (u >= space.high - edge) & (whole <= 0)
@@ -105,4 +115,8 @@ def _gradient(asked: Question, optimum: Optimum) -> float | None:
 
 def _risk(asked: Question, runs: Sequence[Run]) -> np.ndarray:
     fields = np.stack([np.stack(run[:3]) for run in runs])
-    return np.asarray(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2])
+    losses, _, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
+    if asked.chances is None:
+        return np.asarray(risks)
+    kept = [asked.chances.exact(each).max() <= 0 for each in np.asarray(losses)]
+    return np.where(kept, np.asarray(risks), np.nan)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
+from bayeslaw.plan.arguments import faults_of, question
 from bayeslaw.plan.candidate import Candidate
-from bayeslaw.plan.plan import assessable, decide, faults_of, question, with_reference
+from bayeslaw.plan.choice import Choice
+from bayeslaw.plan.constraints import Wishes
+from bayeslaw.plan.decision import decide, with_reference
+from bayeslaw.plan.limited import keeping, with_limits
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import SCHEMA, interval, sizes
 
@@ -59,6 +63,7 @@ class Frontier:
             "budget": p.flops,
             **sizes(p.chosen.arrangement, p.chosen.run, self.domains),
             "flops": p.chosen.flops,
+            "spent": p.chosen.spent / p.flops,
             "loss": loss(p.chosen),
             "risk_value": p.chosen.risk,
             "at_bound": list(p.chosen.at_bound),
@@ -86,6 +91,7 @@ def frontier(
     kind: str = "calibrated",
     on: str = "loss",
     seed: int = 0,
+    **wishes: Unpack[Wishes],
 ) -> Frontier:
     """The best plan of `points` budgets, evenly spaced in their logs. A budget is a ceiling: what a
     smaller one buys, a larger one does too, so the risk never rises. On regret each budget has a
@@ -100,14 +106,17 @@ def frontier(
     also.unless(ranged, f"flops must be a range LOW:HIGH, 0 < LOW < HIGH, got {low:g}:{high:g}")
     also.unless(points >= 2, f"a frontier has at least 2 points, got {points}")
     start = low if ranged else 1.0  # its fault is told already
-    first = question(fitted, start, weights, risk, stretch, draws, kind, on, seed, also)
-    assessed, allowed, _ = assessable(fitted, arrangements)
+    first = question(fitted, start, weights, risk, stretch, draws, kind, on, seed, also, wishes)
+    open_to = Choice.of(fitted, arrangements)
     found: list[Point] = []
     with double():
         for budget in np.geomspace(low, high, points):
-            asked = with_reference(first.at(float(budget)), assessed, on)
-            each = decide(asked, assessed)
-            chosen = min((c for c in each[: len(assessed)] if c.name in allowed), key=_risk)
+            asked = first.at(float(budget))
+            choice = open_to.within(asked)
+            asked = with_reference(with_limits(asked, choice), choice.assessed, on)
+            each = decide(asked, choice.assessed)
+            choice = keeping(asked, choice, each)
+            chosen = min((c for c in each if c.name in choice.allowed), key=_risk)
             others = tuple(c for c in each if c is not chosen)
             if found and on == "loss" and found[-1].chosen.risk < chosen.risk:
                 chosen = found[-1].chosen

@@ -10,11 +10,15 @@ import numpy as np
 
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.fence import Fence
 from bayeslaw.plan.newton import Seen, newton
-from bayeslaw.plan.optimum import Optimum, Question, bent
+from bayeslaw.plan.optimum import Optimum
+from bayeslaw.plan.problem import ROUGH, bent, fenced
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.space import Space
 
 MOST = 64_000  # draws x domains whose optima are sought; thinned beyond
+HOLDS = 3  # times that draws are drawn to bounds; what is left outside is moved inside
 ENOUGH = 1e-8  # nats still to gain, for each draw
 
 
@@ -74,14 +78,20 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
         each = np.asarray(compiled.totals()(outlook, tried, weights))
         first = starts[np.nan_to_num(each, nan=np.inf).argmin(0)]
 
-        def look(u: np.ndarray, space: Space = space) -> Seen:
-            designs = np.stack(space.design(u)[:3])
-            found = compiled.bends_each()(outlook, designs, weights)
-            value, in_logs, blocks = map(np.asarray, found)
-            return bent(space, u, value, in_logs, blocks)
+        def solve(fence: Fence, u: np.ndarray, space: Space = space) -> Seen:
+            def look(u: np.ndarray) -> Seen:
+                designs = np.stack(space.design(u)[:3])
+                found = compiled.bends_each()(outlook, designs, weights)
+                value, in_logs, blocks = map(np.asarray, found)
+                return bent(space, u, value, in_logs, blocks, fence)
 
-        seen = newton(space, look(first), look, ENOUGH)
-        designs = np.stack(space.design(seen.point)[:3])
+            return newton(space, look(u), look, ENOUGH)
+
+        # Where the bounds allow less than the budget, the greatest design is the only one.
+        points = first
+        if not space.exhausted:
+            points = fenced(solve, space, first, near=ROUGH, holds=HOLDS)[1].point
+        designs = np.stack(space.design(space.inside(points))[:3])
         exact = np.asarray(compiled.totals_each()(outlook, designs, weights))
         # Where rounding the sweep's edge led astray, the best start stands.
         started = np.stack(space.design(first)[:3])

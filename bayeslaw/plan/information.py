@@ -10,7 +10,8 @@ from scipy.optimize import brentq
 
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.hindsight import Hindsight
-from bayeslaw.plan.optimum import Optimum, Question, optimise
+from bayeslaw.plan.optimum import Optimum, optimise
+from bayeslaw.plan.question import Question
 
 FARTHEST = np.log(1e6)  # of the budget, in which its equivalent is sought
 PRECISE = 1e-4  # of the log of a budget

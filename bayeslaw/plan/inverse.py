@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import numpy as np
 
@@ -12,11 +13,15 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.arguments import EPSILON, faults_of, question
 from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.choice import Choice
+from bayeslaw.plan.constraints import Wishes
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.limits import floors
-from bayeslaw.plan.optimum import Optimum, Question, optimise, within
-from bayeslaw.plan.plan import EPSILON, Plan, answered, assessable, faults_of, question
+from bayeslaw.plan.optimum import Optimum, optimise, within
+from bayeslaw.plan.plan import Plan, answered
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import Risk
 from bayeslaw.plan.written import WEIGHTED
 
@@ -27,6 +32,7 @@ PRECISE = 5e-3  # of the log of a budget
 NEAR = 0.05  # nats: arrangements that miss by more, at their best expected loss, are left behind
 AROUND = 4  # steps from where the mean's designs come nearest, that the risk's own are tried
 FAR = 0.5  # nats: targets that the mean's designs miss by more are looked at less closely
+ENDLESS = 1e60  # FLOPs: enough for any bounds that do not contradict each other
 AGAIN = 6  # times that a budget is raised, twice as far each time, for a plan that falls short
 
 
@@ -44,6 +50,7 @@ def reach(
     epsilon: float = EPSILON,
     seed: int = 0,
     hardware: Hardware | None = None,
+    **wishes: Unpack[Wishes],
 ) -> Plan:
     """The plan of the least budget at which all targets are reached with probability `prob`.
 
@@ -61,16 +68,24 @@ def reach(
         not weights or WEIGHTED in targets,
         f"weights do not count unless '{WEIGHTED}' is among the targets: leave them out",
     )
+    also.unless(
+        not wishes.get("architectures"),
+        "architectures are not for targets: find the budget without, then plan it with them",
+    )
+    limited = wishes.get("limits") or wishes.get("at_least_generalist") is not None
+    also.unless(not limited, "limits on losses are targets of their own: give them as targets")
     risk = Risk("quantile", prob)
-    asked = question(fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also)
+    asked = question(
+        fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also, wishes=wishes
+    )
     assert losses is not None
     if not np.isfinite(losses[-1]):  # the start is the best expected loss of what is asked for
         named = np.isfinite(losses[:-1]).astype(float)
         asked = replace(asked, weights=named / named.sum())
     asked = replace(asked, targets=losses)
-    _, allowed, _ = assessable(fitted, arrangements)
+    choice = Choice.of(fitted, arrangements).within(asked.at(ENDLESS))
     with double():
-        flops = _least(fitted, asked, allowed, targets, prob)
+        flops = _least(fitted, asked, choice.allowed, targets, prob)
     # The answer seeks its design from other starts, and may miss by a draw.
     for more in (0, *(2**i for i in range(AGAIN))):
         answer = answered(
@@ -98,9 +113,12 @@ def _least(
     close = list(arrangements)
 
     def sought(here: Question) -> np.ndarray:
-        optima = [optimise(here, a, start=best.get(a)) for a in close]
+        optima = [optimise(here, a, start=best.get(a)) for a in _possible(here, close)]
         best.update({o.arrangement: o.point for o in optima})
-        return _missed(asked, optima, prob)
+        missed = dict(
+            zip((o.arrangement for o in optima), _missed(asked, optima, prob), strict=True)
+        )
+        return np.array([missed.get(a, np.inf) for a in close])
 
     def rough(log_flops: float) -> np.ndarray:
         return sought(asked.expected.at(float(np.exp(log_flops))))
@@ -157,16 +175,23 @@ def _least(
 def _below(asked: Question, arrangements: Sequence[str], prob: float) -> float | None:
     """The log of a budget below a large one that reaches the targets: of designs that may spend
     less, where more carries more risk. Within `double()`."""
-    optima = [within(asked, optimise(asked, a)) for a in arrangements]
-    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) for o in optima]
+    optima = [within(asked, optimise(asked, a)) for a in _possible(asked, arrangements)]
+    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) + asked.served(o.run) for o in optima]
     missed = _missed(asked, optima, prob)
     reached = [c for c, m in zip(costs, missed, strict=True) if m <= 0]
     return float(np.log(min(reached))) if reached else None
 
 
+def _possible(asked: Question, arrangements: Sequence[str]) -> list[str]:
+    """Those whose bounds can be kept within the budget."""
+    return [a for a in arrangements if asked.space(a).possible]
+
+
 def _missed(asked: Question, optima: Sequence[Optimum], prob: float) -> np.ndarray:
     """By how much each design misses the targets, nats: the order statistic of its shortfalls that
     is at most 0 if and only if a share `prob` of the draws reaches them."""
+    if not optima:
+        return np.empty(0)
     losses = _losses(asked, optima)
     short = np.sort(np.stack([np.asarray(asked.stakes.of(each)) for each in losses]), axis=1)
     count = short.shape[1]
@@ -188,7 +213,7 @@ def _refuse(
     searched: tuple[float, float],
 ) -> None:
     here = asked.at(float(np.exp(log_flops)))
-    losses = _losses(asked, [optimise(here, a) for a in arrangements])
+    losses = _losses(asked, [optimise(here, a) for a in _possible(here, arrangements)])
     reached = max(float((np.asarray(asked.stakes.of(each)) <= 0).mean()) for each in losses)
     faults = [
         f"no budget from {searched[0]:.3g} to {searched[1]:.3g} FLOPs reaches the targets with "

@@ -84,10 +84,14 @@ class _Unit:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Draws of laws, and of what they may get wrong. A pytree whose laws are static."""
+    """Draws of laws, and of what they may get wrong. A pytree whose laws are static.
+
+    distinct: tokens that there are for either stage, (2, domain); None: without end.
+    """
 
     curves: Curves
     beyond: Beyond | None = None
+    distinct: Any = None
 
     @classmethod
     def of(
@@ -108,7 +112,7 @@ class Outlook:
             return self
         slopes = np.array(self.beyond.slopes)
         slopes[rows] -= np.tensordot(weight, slopes[rows], 1)
-        return Outlook(self.curves, replace(self.beyond, slopes=slopes))
+        return replace(self, beyond=replace(self.beyond, slopes=slopes))
 
     @cached_property
     def few(self) -> Outlook:
@@ -123,9 +127,16 @@ class Outlook:
     def domains(self) -> int:
         return self.curves.domains
 
+    def full(self, run: Run, shape: tuple[int, ...]) -> Run:
+        """A design with the distinct tokens that there are, its fields of one shape."""
+        if self.distinct is not None:
+            first, second = self.distinct
+            run = run._replace(unique_tokens=first, unique_specialize_tokens=second)
+        return Run(*[jnp.broadcast_to(f, shape) for f in run])
+
     def log_loss(self, run: Run) -> jax.Array:
         """log L, (draw, domain), of one design: fields are scalars or of shape (domain,)."""
-        full = Run(*[jnp.broadcast_to(f, (self.domains,)) for f in run])
+        full = self.full(run, (self.domains,))
         log_loss = self.curves.log_loss(full)
         if self.beyond is None:
             return log_loss
@@ -135,7 +146,7 @@ class Outlook:
     def log_loss_each(self, run: Run, width: float = 0.0) -> jax.Array:
         """log L, (draw, domain), where every draw has a design: fields of shape (draw, domain).
         width: e-folds over which the edge of the sweep is rounded."""
-        full = Run(*[jnp.broadcast_to(f, (self.draws, self.domains)) for f in run])
+        full = self.full(run, (self.draws, self.domains))
         parts, first = [], 0
         for law, theta, at in zip(
             self.curves.laws, self.curves.thetas, self.curves.ats, strict=True
@@ -184,9 +195,9 @@ class Outlook:
             thetas.append({n: v[first::step] for n, v in theta.items()})
         curves = replace(self.curves, thetas=tuple(thetas))
         if self.beyond is None:
-            return Outlook(curves)
+            return replace(self, curves=curves)
         slopes = self.beyond.slopes[self.rows(step)]
-        return Outlook(curves, replace(self.beyond, slopes=slopes))
+        return replace(self, curves=curves, beyond=replace(self.beyond, slopes=slopes))
 
 
 def check_kind(fitted: Ensemble, kind: str) -> None:
@@ -199,6 +210,6 @@ def check_kind(fitted: Ensemble, kind: str) -> None:
 
 for _cls, _fields in (
     (Beyond, ["low", "high", "each", "shortest", "slopes"]),
-    (Outlook, ["curves", "beyond"]),
+    (Outlook, ["curves", "beyond", "distinct"]),
 ):
     jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
-import jax
 import numpy as np
 
-from bayeslaw.cost import Budget
-from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.bounds import bounds_of
-from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
+from bayeslaw.plan.arguments import EPSILON, faults_of, question
+from bayeslaw.plan.candidate import Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
+from bayeslaw.plan.choice import Choice
+from bayeslaw.plan.constraints import Wishes
+from bayeslaw.plan.decision import best, decide, with_reference
 from bayeslaw.plan.devices import Hardware
-from bayeslaw.plan.faults import Faults
-from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
+from bayeslaw.plan.hindsight import Hindsight, hindsight
 from bayeslaw.plan.information import Information, information
+from bayeslaw.plan.limited import keeping, with_limits
 from bayeslaw.plan.limits import Term, limits
-from bayeslaw.plan.optimum import Optimum, Question, optimise, price, within
-from bayeslaw.plan.outlook import Outlook, check_kind
+from bayeslaw.plan.optimum import Optimum, price
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
-from bayeslaw.plan.risk import NATS, Risk, parse_risk
+from bayeslaw.plan.risk import NATS, Risk
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
+from bayeslaw.plan.trade import Traded, trade
 from bayeslaw.plan.written import write_json, written
-
-EPSILON = 0.01  # nats within which a design is as good as the plan
-On = Literal["loss", "regret"]
-ON: tuple[On, ...] = ("loss", "regret")
 
 
 @dataclass(frozen=True)
@@ -58,14 +54,18 @@ class Plan:
     on: str
     kind: str
     prob: float
-    not_assessable: tuple[tuple[str, str], ...]
-    allowed: tuple[str, ...]
+    choice: Choice
     extrapolation: Mapping[str, float]
     passed: bool
     epsilon: float
     asked: Question = field(repr=False)
     fitted: Ensemble = field(repr=False)
     hardware: Hardware | None = None
+
+    @property
+    def not_assessable(self) -> tuple[tuple[str, str], ...]:
+        """Arrangements that the runs cannot speak about, and why."""
+        return self.choice.not_assessable
 
     @cached_property
     def by_arrangement(self) -> dict[str, Candidate]:
@@ -83,7 +83,7 @@ class Plan:
     @cached_property
     def _best(self) -> np.ndarray:
         """Every draw's least loss within the budget, at the draws of `hindsight`."""
-        every = [c for c in (self.chosen, *self.others) if c.flops <= self.flops * (1 + 1e-9)]
+        every = [c for c in (self.chosen, *self.others) if c.spent <= self.flops * (1 + 1e-9)]
         rows = self.hindsight.rows
         return np.min([self.hindsight.best, *(c.totals[rows] for c in every)], axis=0)
 
@@ -128,17 +128,17 @@ class Plan:
     @cached_property
     def information(self) -> Information:
         """What knowing the truth would be worth."""
-        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.allowed}
+        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.choice.allowed}
         with double():
-            return information(self.asked, optima, self.hindsight.among(self.allowed))
+            return information(self.asked, optima, self.hindsight.among(self.choice.allowed))
 
     @cached_property
     def shadow_price(self) -> float | None:
         """Nats that an e-fold more of the budget takes off the risk. None where the risk is not in
         nats, and on regret, whose reference moves with the budget."""
-        if self.risk.unit != NATS or self.on == "regret":
+        if self.risk.unit != NATS or self.on == "regret" or self.chosen.over is not None:
             return None
-        if self.chosen.flops < self.flops * (1 - 1e-6):
+        if self.chosen.spent < self.flops * (1 - 1e-6):
             return 0.0
         with double():
             return max(0.0, price(self._spent, _as_optimum(self.chosen)))
@@ -147,12 +147,14 @@ class Plan:
     def limits(self) -> tuple[Term, ...]:
         """The laws' terms at the plan, largest first."""
         with double():
-            return limits(self.asked.outlook.curves, self.chosen.run, self.weights)
+            outlook = self.asked.outlook
+            run = outlook.full(self.chosen.run, (outlook.domains,))
+            return limits(outlook.curves, run, self.weights)
 
     @cached_property
     def alone(self) -> list[Alone]:
         """What every law alone would have chosen."""
-        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.allowed}
+        optima = {a: _as_optimum(self.by_arrangement[a]) for a in self.choice.allowed}
         with double():
             return alone(self.fitted, self.asked, optima, self.chosen.name)
 
@@ -163,6 +165,33 @@ class Plan:
             return prior_shifts(self.fitted, self.asked, _as_optimum(self.chosen))
 
     @cached_property
+    def uncapped(self) -> Candidate | None:
+        """The plan, were there no end of data; None where nobody said that there is."""
+        if self.asked.uncapped is self.asked:
+            return None
+        return best(self.asked.uncapped, self.choice.allowed)
+
+    @cached_property
+    def unserved(self) -> Candidate | None:
+        """The plan, were nothing served; None where nothing is."""
+        if self.asked.serving is None:
+            return None
+        return best(replace(self.asked, serving=None), self.choice.allowed)
+
+    @cached_property
+    def trade(self) -> list[Traded]:
+        """Training against serving, at the plan's expected loss; empty where nothing is served."""
+        if self.asked.serving is None:
+            return []
+        with double():
+            return trade(self.asked, _as_optimum(self.chosen), float(self.chosen.totals.mean()))
+
+    @cached_property
+    def unsnapped(self) -> Candidate | None:
+        """The plan, could any N be built; None where no architectures were given."""
+        return best(self.asked, self.choice.allowed) if self.asked.architectures else None
+
+    @cached_property
     def certificate(self) -> Certificate:
         """Why the optimum is to be believed."""
         with double():
@@ -170,8 +199,9 @@ class Plan:
 
     @property
     def _spent(self) -> Question:
-        """What was asked, at the budget that the plan spends."""
-        return self.asked.at(self.chosen.flops)
+        """What was asked, at the budget that the plan spends; at its N, where it was snapped."""
+        asked = self.asked.at(self.chosen.spent)
+        return asked.sized(self.chosen.run.params) if asked.architectures else asked
 
     def to_json(self) -> dict[str, Any]:
         return written(self)
@@ -183,7 +213,7 @@ class Plan:
 
 def _as_optimum(c: Candidate) -> Optimum:
     assert c.point is not None
-    return Optimum(c.arrangement, c.run, c.at_bound, c.point)
+    return Optimum(c.arrangement, c.run, c.at_bound, c.point, over=c.over)
 
 
 def plan(
@@ -202,6 +232,7 @@ def plan(
     epsilon: float = EPSILON,
     seed: int = 0,
     hardware: Hardware | None = None,
+    **wishes: Unpack[Wishes],
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
@@ -214,13 +245,13 @@ def plan(
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
     good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
-    `hardware.flops(gpu_hours=…)` is a budget.
+    `hardware.flops(gpu_hours=…)` is a budget. wishes: what else is asked of it, see `Wishes`.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
     also = faults_of(fitted, arrangements, prob, epsilon, designs)
-    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also)
+    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
 
 
@@ -236,13 +267,15 @@ def answered(
     hardware: Hardware | None = None,
 ) -> Plan:
     """The plan that answers a question. Arguments as of `plan`, checked by `faults_of`."""
-    assessed, allowed, without = assessable(fitted, arrangements)
+    choice = Choice.of(fitted, arrangements).within(asked)
     mine = own_designs(designs or {}, len(fitted.domains))
     with double():
-        asked = with_reference(asked, assessed, on)
-        found = decide(asked, assessed)
+        asked = with_reference(with_limits(asked, choice), choice.assessed, on)
+        found = decide(asked, choice.assessed)
+        choice = keeping(asked, choice, found)
         found += scored(mine, asked, ["own"] * len(mine))
-    chosen = min((c for c in found[: len(assessed)] if c.name in allowed), key=lambda c: c.risk)
+    optima = (c for c in found if c.kind == "optimum" and c.name in choice.allowed)
+    chosen = min(optima, key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     wanted = asked.weights > 0  # a model that nobody wants goes nowhere
     beyond = {
@@ -250,113 +283,5 @@ def answered(
     }
     return Plan(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
-        without, tuple(allowed), beyond, fitted.passed, epsilon, asked, fitted,
-        hardware,
+        choice, beyond, fitted.passed, epsilon, asked, fitted, hardware,
     )  # fmt: skip
-
-
-def question(
-    fitted: Ensemble,
-    flops: float | str,
-    weights: Mapping[str, float] | None = None,
-    risk: str | Risk | Callable[[Any], Any] = "mean",
-    stretch: float = 4.0,
-    draws: int = 1000,
-    kind: str = "calibrated",
-    on: str = "loss",
-    seed: int = 0,
-    also: Sequence[str] = (),
-) -> Question:
-    """The arguments of `plan`, checked. also: faults that the caller has found in its others.
-    Raises `PlanError` with all of them."""
-    faults = Faults(also)
-    budget = faults.of(lambda: Budget.of(flops))
-    found = faults.of(lambda: parse_risk(risk))
-    share = faults.of(lambda: _weights(fitted, weights))
-    bounds = faults.of(lambda: bounds_of(fitted, stretch))
-    faults.of(lambda: check_kind(fitted, kind))
-    faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
-    faults.unless(draws >= 1, f"draws must be at least 1, got {draws}")
-    faults.tell()
-    assert budget is not None
-    assert found is not None
-    assert share is not None
-    assert bounds is not None
-    outlook = _outlook(fitted, kind, draws, seed)
-    return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
-
-
-def faults_of(
-    fitted: Ensemble,
-    arrangements: Sequence[str] | None,
-    prob: float = 0.9,
-    epsilon: float = EPSILON,
-    designs: Mapping[str, Run] | None = None,
-) -> Faults:
-    """What is wrong with the arguments of `plan` that are not part of the question."""
-    faults = Faults()
-    faults.of(lambda: assessable(fitted, arrangements))
-    faults.unless(0 < prob < 1, f"prob must lie between 0 and 1, got {prob}")
-    faults.unless(0 < epsilon < np.inf, f"epsilon must be positive, got {epsilon}")
-    faults.of(lambda: own_designs(designs or {}, len(fitted.domains)))
-    return faults
-
-
-@lru_cache(maxsize=4)
-def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
-    """An ensemble's outlook on the device; planned on again and again."""
-    with double():
-        return jax.device_put(Outlook.of(fitted, kind, draws, seed))
-
-
-def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Question:
-    """The question, with each draw's best loss taken off where it is on regret. Within
-    `double()`."""
-    if on != "regret":
-        return asked
-    return with_regret(asked, {a: optimise(asked.expected, a) for a in arrangements})
-
-
-def decide(asked: Question, arrangements: Sequence[str]) -> list[Candidate]:
-    """Every arrangement at its optimum, in order, then the rules of thumb. Within `double()`."""
-    optima = {a: within(asked, optimise(asked, a)) for a in arrangements}
-    if "trunk" in optima:
-        for name, share in RULES.items():
-            pins = {"split_ratio": float(np.log(share / (1 - share) / len(asked.names)))}
-            best = optimise(asked, "trunk", pins, optima["trunk"].point)
-            optima[name] = within(asked, best, pins)
-    return scored(optima, asked, ["rule" if name in RULES else "optimum" for name in optima])
-
-
-def _weights(fitted: Ensemble, weights: Mapping[str, float] | None) -> np.ndarray:
-    weights = weights or {}
-    share = np.array([weights.get(d, 1.0) for d in fitted.domains], float)
-    faults = [
-        f"weight of unknown domain '{d}'; the fit has {', '.join(fitted.domains)}"
-        for d in weights if d not in fitted.domains
-    ]  # fmt: skip
-    faults += [
-        f"weight of '{d}' is {w:g}; it must be 0 or more, and finite"
-        for d, w in weights.items() if not 0 <= w < float("inf")
-    ]  # fmt: skip
-    if not faults and not share.sum() > 0:
-        faults.append("all weights are 0; give at least one domain a positive weight")
-    if faults:
-        raise PlanError("the weights cannot be used: " + "; ".join(faults))
-    return share / share.sum()
-
-
-def assessable(
-    fitted: Ensemble, arrangements: Sequence[str] | None
-) -> tuple[list[str], list[str], tuple[tuple[str, str], ...]]:
-    """The arrangements that can be assessed, those of them to choose from, and why not the rest."""
-    unknown = [a for a in arrangements or () if a not in ARRANGEMENTS]
-    if unknown:
-        raise PlanError(f"arrangement {', '.join(unknown)} is not one of {', '.join(ARRANGEMENTS)}")
-    reasons = {name: a.unassessable(fitted) for name, a in ARRANGEMENTS.items()}
-    assessed = [n for n, reason in reasons.items() if not reason]
-    allowed = [n for n in assessed if n in (arrangements or ARRANGEMENTS)]
-    without = tuple((n, r) for n, r in reasons.items() if r)
-    if not allowed:
-        raise PlanError("nothing to choose from: " + "; ".join(f"{n}: {r}" for n, r in without))
-    return assessed, allowed, without

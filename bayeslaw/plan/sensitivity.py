@@ -13,7 +13,8 @@ import numpy as np
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.optimum import Optimum, Question, optimise
+from bayeslaw.plan.optimum import Optimum, optimise
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.stakes import totals
 
 POWERS = (0.5, 2.0)  # that a prior is raised to
@@ -62,7 +63,7 @@ def alone(
     if len(counts) < 2:
         return []
     weights = fitted.weights()
-    plan = _expected(everyone, [optima[chosen]])[0]
+    plan = expected_losses(everyone, [optima[chosen]])[0]
     found, first = [], 0
     for law, count in zip(asked.outlook.curves.laws, counts, strict=True):
         credence = np.zeros(asked.outlook.draws)
@@ -70,7 +71,7 @@ def alone(
         first += count
         its = replace(everyone, credence=credence)
         best = [optimise(its, a, start=o.point) for a, o in optima.items()]
-        by_law, by_all = _expected(its, best), _expected(everyone, best)
+        by_law, by_all = expected_losses(its, best), expected_losses(everyone, best)
         i = int(np.argmin(by_law))
         found.append(
             Alone(
@@ -94,7 +95,7 @@ def prior_shifts(
     """
     expected = asked.expected
     base = optimise(expected, optimum.arrangement, start=optimum.point)
-    before = _expected(expected, [base])[0]
+    before = expected_losses(expected, [base])[0]
     found, first, draws = [], 0, asked.outlook.draws
     for member, rows in fitted._picked(draws):
         own = np.arange(first, first + len(rows))
@@ -128,7 +129,7 @@ def _shifted(shift: PriorShift, asked: Question, base: Optimum, before: float) -
     ]
     return replace(
         shift, params=factors[0], pretrain_tokens=factors[1], specialize_tokens=factors[2],
-        loss=float(_expected(asked, [moved])[0] - before),
+        loss=float(expected_losses(asked, [moved])[0] - before),
     )  # fmt: skip
 
 
@@ -136,7 +137,8 @@ def _counts(asked: Question) -> list[int]:
     return [len(next(iter(theta.values()))) for theta in asked.outlook.curves.thetas]
 
 
-def _expected(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
+def expected_losses(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
+    """E Σ wₖ Lₖ of designs, (design,). Within `double()`."""
     fields = np.stack([np.stack(o.run[:3]) for o in optima])
     draws = np.asarray(totals()(asked.outlook, fields, asked.stakes.weights))
     return draws @ np.asarray(asked.stakes.credence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -10,10 +11,15 @@ import numpy as np
 from bayeslaw.cost import FLOPS_PER_TOKEN
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import Arrangement
-from bayeslaw.plan.bounds import Bounds
+from bayeslaw.plan.bounds import LEVELS, UNBOUNDED, Bounds, logs
+from bayeslaw.plan.fence import Fence
+from bayeslaw.plan.serving import Serving
 
 COORDINATES = ("params", "tokens_per_param", "split_ratio")
-UNBOUNDED = 40.0  # |log ratio| that stands for no bound: further out nothing can be told apart
+HALVINGS = 80  # of how far levels are moved, to spend a budget between bounds
+SAME = 1e-9  # of a budget
+PUSH = 1e-5  # e-folds: more than a descent is off its bounds
+FURTHEST = 60.0  # e-folds that they are moved at most
 
 
 class Space:
@@ -22,7 +28,8 @@ class Space:
     The logs of N, D and D′ are u Tᵀ for a constant matrix T, and every stage costs the exponential
     of something linear in u. Without a first stage the second coordinate is D′/N. What an
     arrangement has in common is the same in every row. N takes what the ratios leave of the budget,
-    so a plan's domain of validity is a box of the ratios.
+    so a plan's domain of validity is a box of the ratios. Bounds on N, D and D′ themselves are a
+    `Fence`. What the caller wants of tokens that an arrangement does not have is left out.
     """
 
     def __init__(
@@ -33,6 +40,7 @@ class Space:
         bounds: Bounds,
         flops: float,
         pins: Mapping[str, float] | None = None,
+        serving: Serving | None = None,
     ):
         first, second = arrangement.stages[0], arrangement.stages[1] and two_stage
         self.domains, self.flops = domains, flops
@@ -40,23 +48,52 @@ class Space:
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
         self.exponents = np.vstack([[1.0, 0, 0], self.tokens * self.stages[:, None]])
-        self.slopes = self.tokens + np.array([1.0, 0, 0])  # logs of the stages' costs, from u
+        # Logs of what the stages cost, and of what serving does where there is any, from u.
+        served = [] if serving is None else [np.zeros(3)]
+        self.slopes = np.vstack([self.tokens, *served]) + np.array([1.0, 0, 0])
         self.present = np.array([True, True, first and second])
         self.own = np.array([name in arrangement.own for name in COORDINATES]) & self.present
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        self.times = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
-        self.low, self.high = np.array(
-            [
-                (-np.inf, np.inf),
-                _logs(bounds.tokens_per_param),
-                _logs(bounds.split_ratio),
-            ]
-        ).T
-        for name, value in (pins or {}).items():
-            j = COORDINATES.index(name)
-            self.low[j] = self.high[j] = value
+        trained = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
+        self.times = np.tile(trained, (domains, 1))
+        if serving is not None:
+            times = serving.flops_per_param / FLOPS_PER_TOKEN
+            self.times = np.concatenate([self.times, times[:, None]], 1)
+        self.low, self.high = np.full((2, domains, 3), [[[-np.inf]], [[np.inf]]])
+        held = pins or {}
+        for j in (1, 2):
+            name = COORDINATES[j]
+            here = [b for b in bounds.every if b.given or name not in held]
+            box = logs(here if self.present[j] else [], name, domains)
+            if name in held:
+                box = np.stack([np.maximum(box[0], held[name]), np.minimum(box[1], held[name])])
+            if not self.own[j]:
+                box = np.stack([np.repeat(box[0].max(), domains), np.repeat(box[1].min(), domains)])
+            self.low[:, j], self.high[:, j] = np.clip(box, -UNBOUNDED, UNBOUNDED)
+        self.fence = self._fence(bounds)
+        self.given = bounds.own
+        ratios = np.log(np.maximum([bounds.tokens_per_param, bounds.split_ratio], 1e-300))
+        self.sweep = np.clip(ratios, -UNBOUNDED, UNBOUNDED)
+
+    def _fence(self, bounds: Bounds) -> Fence:
+        here = np.array([True, *self.stages])
+        free = not self.own.any()
+        together = here & [not self.own[0], not self.own[:2].any(), free]
+        low, high = np.stack([logs(bounds.own, n, self.domains) for n in LEVELS], -1)
+        low, high = (np.where(here, v, out) for v, out in ((low, -np.inf), (high, np.inf)))
+        # What is the same for all domains is bounded once.
+        low[1:, together], low[0, together] = -np.inf, low[:, together].max(0)
+        high[1:, together], high[0, together] = np.inf, high[:, together].min(0)
+        first = 1 if here[1] else 2
+        chain = [(first, 0, 1)] + ([(2, 1, 2)] if here[1] and here[2] else [])
+        steps = tuple((a, b, self.low[:, j], self.high[:, j]) for a, b, j in chain)
+        return Fence(low, high, steps, together, here, np.zeros((self.domains, 3)))
+
+    def logs(self, u: np.ndarray) -> np.ndarray:
+        """Logs of N, D and D′, (…, domain, 3); 0 of what is not there."""
+        return u @ self.exponents.T
 
     def design(self, u: np.ndarray) -> Run:
         """Fields of shape (domain,)."""
@@ -64,15 +101,76 @@ class Space:
         return Run(np.exp(u[..., 0]), pretrain, specialize)
 
     def costs(self, u: np.ndarray) -> np.ndarray:
-        """FLOPs of each domain's stages, (…, domain, stage); they sum to the arrangement's cost."""
+        """FLOPs of each domain's stages, and of serving it where it is, (…, domain, 2 or 3); they
+        sum to what the arrangement costs."""
         return FLOPS_PER_TOKEN * np.exp(u @ self.slopes.T) * self.times
 
     def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
         """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
-        over = np.log(self.flops / self.costs(u).sum((-2, -1))) + less
-        u[..., 0] += over[..., None] / 2
+        each = self.costs(u).sum(-2)
+        trained, served = each[..., :2].sum(-1), each[..., 2:].sum(-1)
+        # Training goes with N squared and serving with N: the root of a quadratic.
+        budget = self.flops * np.exp(less)
+        u[..., 0] += np.log(2 * budget / (served + np.sqrt(served**2 + 4 * trained * budget)))[
+            ..., None
+        ]
         return u
+
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """What the least and the greatest design within the bounds cost."""
+        least, greatest = map(self._cost, (self.fence.least, self.fence.greatest))
+        return least, greatest
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the bounds allow no more than the budget."""
+        return self.fence.bounded and self.reach[1] <= self.flops * (1 + SAME)
+
+    def _cost(self, x: np.ndarray) -> float:
+        """What the logs of a design, finite or not, cost."""
+        tokens = np.concatenate([x[:, 1:], np.zeros((self.domains, 1))], 1)
+        each = x[:, :1] + tokens[:, : self.times.shape[1]]
+        here = self.times > 0
+        return float(FLOPS_PER_TOKEN * (np.exp(each[here]) * self.times[here]).sum())
+
+    @property
+    def possible(self) -> bool:
+        """Whether any design keeps the bounds within the budget."""
+        return self.fence.possible and self.reach[0] <= self.flops * (1 + SAME)
+
+    def _point(self, x: np.ndarray) -> np.ndarray:
+        """The point of logs of N, D and D′."""
+        first = x[..., 1] if self.stages[0] else x[..., 2]
+        ratio = first - x[..., 0]
+        split = x[..., 2] - x[..., 1] if self.present[2] else np.zeros_like(ratio)
+        return np.stack([x[..., 0], ratio, split], -1)
+
+    def pushed(self, u: np.ndarray, fence: Fence) -> np.ndarray:
+        """The point with what a fence holds pushed a little outwards, so that `inside` moves it to
+        its bound exactly."""
+        if not fence.bounded:
+            return u
+        x = self.logs(u)
+        way = np.sign(fence.force(x))
+        way = np.where(fence.together, way.sum(-2, keepdims=True), way)  # bounded in one row
+        return self._point(x + PUSH * way)
+
+    def inside(self, u: np.ndarray) -> np.ndarray:
+        """The point within all bounds that spends the budget, with N, D and D′ moved together as
+        far as they may; the greatest, where that costs less."""
+        if not self.fence.bounded:
+            return self.spent(u)
+        x = self.logs(np.clip(u, self.low, self.high))
+        low = np.full(u.shape[:-2], -FURTHEST)
+        high = -low
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            moved = self._point(self.fence.clamped(x + middle[..., None, None]))
+            over = self.costs(moved).sum((-2, -1)) > self.flops
+            low, high = np.where(over, low, middle), np.where(over, middle, high)
+        return self._point(self.fence.clamped(x + low[..., None, None]))
 
     def shares(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (…, domain, 3) of the log of the cost, and its Hessian's blocks
@@ -92,12 +190,10 @@ class Space:
         ratios = ((2.0, 4.0, 6.0), (even - 3.0, even, even + 3.0))
         inside = [
             sorted({float(np.clip(r, lo, hi)) for r in rs}) if here else [0.0]
-            for rs, lo, hi, here in zip(
-                ratios, self.low[1:], self.high[1:], self.present[1:], strict=True
-            )
+            for rs, (lo, hi), here in zip(ratios, self._hull(), self.present[1:], strict=True)
         ]
         one = np.ones((self.domains, 1))
-        return [self.spent(one * [0.0, r, s]) for s, r in product(inside[1], inside[0])]
+        return [self.inside(one * [0.0, r, s]) for s, r in product(inside[1], inside[0])]
 
     def grid(self, points: int) -> list[np.ndarray]:
         """A coarse grid over the box, the same ratios for every domain; where an axis has no bound,
@@ -105,27 +201,42 @@ class Space:
         usual = np.log(((1.0, 1e4), (1e-3 / self.domains, 1e2)))
         axes = [
             np.linspace(max(lo, few), max(min(hi, many), max(lo, few)), points) if here else [0.0]
-            for lo, hi, (few, many), here in zip(
-                self.low[1:], self.high[1:], usual, self.present[1:], strict=True
+            for (lo, hi), (few, many), here in zip(
+                self._hull(), usual, self.present[1:], strict=True
             )
         ]
         one = np.ones((self.domains, 1))
-        return [self.spent(one * [0.0, r, s]) for r, s in product(*axes)]
+        return [self.inside(one * [0.0, r, s]) for r, s in product(*axes)]
+
+    def _hull(self) -> list[tuple[float, float]]:
+        """The widest range of each ratio."""
+        return [(self.low[:, j].min(), self.high[:, j].max()) for j in (1, 2)]
 
     def edges(self, u: np.ndarray, names: tuple[str, ...], near: float) -> list[str]:
-        """Which ratios lie at their bounds, in words; what is pinned does not count."""
+        """Which ratios lie at the sweep's bounds, in words; what is pinned does not count."""
         found = []
         for j in (1, 2):
-            if not self.present[j] or self.low[j] == self.high[j]:
-                continue
             for k in range(self.domains if self.own[j] else 1):
+                if not self.present[j] or self.low[k, j] == self.high[k, j]:
+                    continue
                 where = f" ({names[k]})" if self.own[j] and self.domains > 1 else ""
-                for side, bound in (("low", self.low[j]), ("high", self.high[j])):
-                    if abs(u[k, j] - bound) < near:
+                for side, bound, box in zip(
+                    ("low", "high"), (self.low, self.high), self.sweep[j - 1], strict=True
+                ):
+                    if abs(u[k, j] - bound[k, j]) < near and abs(bound[k, j] - box) < near:
                         found.append(f"{COORDINATES[j]} {side}{where}")
         return found
 
-
-def _logs(box: tuple[float, float]) -> tuple[float, float]:
-    low, high = (np.log(b) if b > 0 else -np.inf for b in box)
-    return float(max(low, -UNBOUNDED)), float(min(high, UNBOUNDED))
+    def limits(self, u: np.ndarray, near: float) -> list[str]:
+        """Which of the caller's bounds hold the design, in the caller's words; of pins, none."""
+        values = dict(zip((*LEVELS, *COORDINATES[1:]), (*self.logs(u).T, *u.T[1:]), strict=True))
+        here = dict(zip(values, (True, *self.stages, *self.present[1:]), strict=True))
+        found = []
+        for b in self.given:
+            if b.low == b.high or not here[b.quantity]:
+                continue
+            each = values[b.quantity] if b.domain is None else values[b.quantity][[b.domain]]
+            ends = np.log([max(b.low, 1e-300), b.high])
+            if (np.abs(each[:, None] - ends) < near).any():
+                found.append(b.said)
+        return found

@@ -21,10 +21,12 @@ from bayeslaw.infer.model import STUDENT_DF
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
+from bayeslaw.plan.arguments import faults_of, question
+from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.hindsight import hindsight
-from bayeslaw.plan.optimum import Optimum, Question, optimise, price
-from bayeslaw.plan.plan import assessable, faults_of, question
+from bayeslaw.plan.optimum import Optimum, optimise, price
 from bayeslaw.plan.pool import NextRun, pool_of, priced
+from bayeslaw.plan.question import Question
 from bayeslaw.plan.value import Noise, Predicted, Value
 from bayeslaw.plan.written import SCHEMA
 
@@ -121,7 +123,7 @@ def suggest(
         fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also
     )
     assert money is not None
-    _, allowed, _ = assessable(fitted, arrangements)
+    allowed = Choice.of(fitted, arrangements).allowed
     every = pool_of(fitted, np.inf, asked.weights) if own is None else own
     if not every:
         raise PlanError("the sweep's ranges leave no run to suggest; give a pool")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslaw.laws import Run
+from bayeslaw.plan.data import STAGES
 from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
+    from bayeslaw.plan.candidate import Candidate
     from bayeslaw.plan.plan import Plan
 
 SCHEMA = 1
@@ -29,7 +31,11 @@ def written(p: Plan) -> dict[str, Any]:
         "passed": p.passed,
         **sizes(c.arrangement, c.run, p.domains),
         "flops": c.flops,
-        "budget": {"flops": p.flops, "spent": c.flops / p.flops},
+        "budget": {
+            "flops": p.flops,
+            "spent": c.spent / p.flops,
+            "exhausted": p.asked.space(c.arrangement).exhausted,
+        },
         "hardware": None if p.hardware is None else p.hardware.of(c.flops),
         "risk": str(p.risk),
         "on": p.on,
@@ -45,8 +51,17 @@ def written(p: Plan) -> dict[str, Any]:
         "p_split_beats_generalist": p.p_split_beats_generalist,
         "regret": p.regret(c),
         "at_bound": list(c.at_bound),
+        "at_limit": list(c.at_limit),
         "extrapolation": dict(p.extrapolation),
-        "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.not_assessable],
+        "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.choice.not_assessable],
+        "excluded": [{"arrangement": a, "reason": r} for a, r in p.choice.excluded],
+        "data": _data(p),
+        "uncapped": None if p.uncapped is None else _brief(p, p.uncapped),
+        "serving": _serving(p),
+        "unserved": None if p.unserved is None else _brief(p, p.unserved),
+        "architecture": _architecture(p),
+        "unsnapped": None if p.unsnapped is None else _brief(p, p.unsnapped),
+        "chances": _chances(p),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -59,10 +74,7 @@ def written(p: Plan) -> dict[str, Any]:
         "baselines": [
             {
                 "name": o.name,
-                **sizes(o.arrangement, o.run, p.domains),
-                "flops": o.flops,
-                "loss": said(p, o.totals),
-                "risk_value": o.risk,
+                **_brief(p, o),
                 "regret": p.regret(o),
                 "p_plan_beats": float((c.totals < o.totals).mean()),
             }
@@ -109,6 +121,81 @@ def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any
     }
 
 
+def _brief(p: Plan, c: Candidate) -> dict[str, Any]:
+    """Another plan: its sizes, cost and loss."""
+    return {
+        **sizes(c.arrangement, c.run, p.domains),
+        "flops": c.flops,
+        "loss": said(p, c.totals),
+        "risk_value": c.risk,
+    }
+
+
+def _data(p: Plan) -> dict[str, Any] | None:
+    """The distinct tokens, how often the plan sees them, and what holds it from more."""
+    data = p.asked.data
+    if data is None or not data.unique:
+        return None
+    return {
+        "unique": dict(data.unique),
+        "epochs": data.seen(p.chosen.run, p.domains),
+        "limits": {stage: data.limit(stage) for stage in STAGES},
+        "priced": list(data.priced),
+    }
+
+
+def _serving(p: Plan) -> dict[str, Any] | None:
+    """What serving costs, and other ways to the plan's loss: training against serving."""
+    serving = p.asked.serving
+    if serving is None:
+        return None
+    return {
+        "tokens": {d: float(t) for d, t in zip(p.domains, serving.tokens, strict=True) if t},
+        "price": serving.price,
+        "flops": p.chosen.serving,
+        "together": p.chosen.spent,
+        "frontier": [
+            {
+                "factor": t.factor,
+                **sizes(t.optimum.arrangement, t.optimum.run, p.domains),
+                "training": t.training,
+                "serving": t.serving,
+                "together": t.training + t.serving,
+            }
+            for t in p.trade
+        ],
+    }
+
+
+def _architecture(p: Plan) -> Any:
+    """What the plan is built as, and the risk that this costs over any N; an entry for all domains,
+    or for each."""
+    if not p.asked.architectures:
+        return None
+    by_name = {a.name: a for a in p.asked.architectures}
+    each = [
+        {"name": n, "params": by_name[n].params, "shape": dict(by_name[n].shape)}
+        for n in p.chosen.architectures
+    ]
+    assert p.unsnapped is not None
+    one = p.chosen.arrangement in ONE_MODEL
+    return {
+        "models": each[0] if one else dict(zip(p.domains, each, strict=True)),
+        "costs": p.chosen.risk - p.unsnapped.risk,
+    }
+
+
+def _chances(p: Plan) -> list[dict[str, Any]]:
+    """The limits on losses, and the probability with which the plan keeps each."""
+    if p.asked.chances is None:
+        return []
+    reached = p.asked.chances.reached(p.chosen.losses)
+    return [
+        {"limit": limit.said, "prob": limit.prob, "reached": float(r)}
+        for limit, r in zip(p.asked.limits, reached, strict=True)
+    ]
+
+
 def _targets(p: Plan) -> dict[str, Any] | None:
     """The losses to be reached, and the probability of reaching them all."""
     targets = p.asked.targets
@@ -145,7 +232,7 @@ def _region(p: Plan) -> dict[str, Any]:
 def _own_optima(p: Plan) -> dict[str, Any]:
     """What the draws would each have chosen: their arrangements; then, of all draws, the sizes that
     each would have chosen within the plan's arrangement."""
-    seen = p.hindsight.among(p.allowed)
+    seen = p.hindsight.among(p.choice.allowed)
     share = np.bincount(seen.chosen, minlength=len(seen.arrangements)) / len(seen.rows)
     own = p.hindsight.among([p.chosen.arrangement]).designs
     one = p.chosen.arrangement in ONE_MODEL

@@ -20,7 +20,9 @@ KEYS = {
     "risk", "kind", "prob", "loss", "domains", "p_best", "p_split_beats_generalist", "regret",
     "at_bound", "extrapolation", "not_assessable", "baselines", "weights", "on", "risk_value",
     "budget", "models", "served_params", "p_best_of", "region", "own_optima", "evpi", "evpi_flops",
-    "targets", "hardware", "shadow_price", "limits", "laws", "priors", "certificate",
+    "targets", "hardware", "at_limit", "excluded", "data", "uncapped", "serving", "unserved",
+    "architecture", "unsnapped", "chances",
+    "shadow_price", "limits", "laws", "priors", "certificate",
 }  # fmt: skip
 
 

@@ -1,0 +1,66 @@
+"""Constraints: what the caller asks of a plan beside its least risk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.plan.architecture import Architecture, checked
+from bayeslaw.plan.bounds import Bound, own_bounds
+from bayeslaw.plan.chance import Limit, limits_of
+from bayeslaw.plan.data import Data
+from bayeslaw.plan.faults import Faults
+from bayeslaw.plan.serving import Serving
+
+
+class Wishes(TypedDict, total=False):
+    """Arguments that `plan`, `frontier`, `reach` and `evaluate_plan` share.
+
+    pins: quantity -> value; bounds: quantity -> (low, high) or `LOW:HIGH`, see `own_bounds`.
+    unique: `general` or a domain -> its distinct tokens; epochs: how often they may be seen, see
+    `Data`. serve: domain -> tokens to be served, of which the budget pays 2 N FLOPs each, times
+    serve_price (default 1), see `Serving`. architectures: the only sizes that can be chosen.
+    limits: domain -> (loss, probability) or `1.10:0.9`, a loss to be kept with a probability;
+    at_least_generalist: with which probability no domain is to be worse than the generalist.
+    """
+
+    pins: Mapping[str, Any] | None
+    bounds: Mapping[str, Any] | None
+    unique: Mapping[str, Any] | None
+    epochs: float | None
+    serve: Mapping[str, Any] | None
+    serve_price: float | None
+    architectures: Sequence[Architecture]
+    limits: Mapping[str, Any] | None
+    at_least_generalist: float | None
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Those arguments, checked. bounds: what they bound."""
+
+    bounds: tuple[Bound, ...]
+    data: Data
+    serving: Serving | None
+    architectures: tuple[Architecture, ...]
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def of(cls, fitted: Ensemble, wishes: Wishes) -> Constraints:
+        """Raises `PlanError` with all faults."""
+        faults = Faults()
+        pins, bounds = wishes.get("pins") or {}, wishes.get("bounds") or {}
+        unique, epochs = wishes.get("unique") or {}, wishes.get("epochs")
+        own = faults.of(lambda: own_bounds(pins, bounds, fitted.domains))
+        data = faults.of(lambda: Data.of(fitted, unique, epochs))
+        serve, price = wishes.get("serve") or {}, wishes.get("serve_price")
+        serving = faults.of(lambda: Serving.of(fitted, serve, price))
+        listed = faults.of(lambda: checked(wishes.get("architectures") or ()))
+        losses, least = wishes.get("limits") or {}, wishes.get("at_least_generalist")
+        limits = faults.of(lambda: limits_of(fitted, losses, least))
+        faults.tell()
+        assert own is not None
+        assert data is not None
+        return cls(own + data.caps(fitted.domains), data, serving, listed or (), limits or ())
