@@ -109,22 +109,22 @@ def _imported(found: Imported) -> list[str]:
 
 
 def _schema(columns: Sequence[dict[str, Any]]) -> list[str]:
-    """A row a column; what must be there first says so."""
+    """A row a column; then what an absent one means."""
     rows = [
         [
-            c["name"],
-            "required" if c["required"] else "",
+            f"{c['name']} *" if c["required"] else c["name"],
             c["unit"],
             c["range"] if c["name"] != "unit" else "",
             c["meaning"],
         ]
         for c in columns
     ]
-    lines = table(["column", "", "unit", "range", "meaning"], rows, 5)
-    lines.append("")
+    lines = table(["column", "unit", "range", "meaning"], rows, 4)
+    lines += ["", "* must be there; where another is not, it is taken as:"]
     for c in columns:
         if c["default"]:
-            lines += folded(f"no {c['name']}: {c['default']}")
+            lines += folded(f"  {c['name']}: {c['default']}")
+    lines.append("")
     units = next(c["range"] for c in columns if c["name"] == "unit")
     lines += folded(f"loss and loss_se are in {units}: --unit, or the column unit")
     return lines + folded(

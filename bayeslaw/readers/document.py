@@ -35,9 +35,14 @@ def parse(text: str) -> Any:
     Raises `ValueError`, for what is nested beyond reason too.
     """
     try:
-        return json.loads(text, parse_constant=str)
+        return json.loads(text, parse_constant=str, parse_int=_whole)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _whole(digits: str) -> int | float:
+    """Longer integers than a machine's are floats, infinite ones too."""
+    return int(digits) if len(digits) <= 18 else float(digits)
 
 
 def read_document(path: Path) -> Any:

@@ -38,23 +38,21 @@ class Levanter(Reader):
             if isinstance(settings, dict):
                 config = dict(flat(settings))
             if found.get("event") == "log" and isinstance(metrics, dict):
-                record = steps.setdefault(str(found.get("step")), {"step": found.get("step")})
-                record.update(flat(metrics))
-                record[ROW] = i
+                record = steps.setdefault(str(found.get("step")), {})
+                record.update(flat(metrics), **{"step": found.get("step"), ROW: i})
             elif isinstance(found.get("summary"), dict) and "event" not in found:
                 summary = dict(flat(found["summary"]))
                 step = summary.get("_step", summary.get("global_step"))
-                name = _name(config) or Path(str(found.get("run_path", ""))).name
-                others.append({"step": step, **summary, "run_id": name or run_name(path), ROW: i})
-        rows = [*steps.values(), *others]
+                run = _name(config) or Path(str(found.get("run_path", ""))).name
+                named = {"step": step, "run_id": run or run_name(path), ROW: i}
+                others.append({**summary, **named})
+        name = _name(config) or run_name(path)
+        rows = [*({**record, "run_id": name} for record in steps.values()), *others]
         if not rows:
             raise Unreadable("no line of a json_logger and no summary; give the tracker's own file")
-        table = pd.DataFrame(rows)
-        name = _name(config) or run_name(path)
-        table["run_id"] = table["run_id"].fillna(name) if "run_id" in table else name
         last = config.get("trainer/num_train_steps")
         ends = float(last) if isinstance(last, (int, float)) and len(others) < 2 else None
-        return Log(table, ("run_id", "step"), ends)
+        return Log(pd.DataFrame(rows), ("run_id", "step"), ends)
 
 
 def _name(config: dict[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -140,7 +142,20 @@ def test_no_bytes_make_a_traceback(reader, data, tmp_path_factory):
     assert bool(found) != bool(said)
 
 
-JUNK = [b"null", b"[]", b"{}", b"-1", b"1e999", b"NaN", b'"x"', b",,", b"\n", b"{" * 9, b"true"]
+JUNK = [
+    b"null",
+    b"[]",
+    b"{}",
+    b"-1",
+    b"1e999",
+    b"NaN",
+    b'"x"',
+    b",,",
+    b"\n",
+    b"{" * 9,
+    b"true",
+    b"9" * 400,
+]
 
 
 # --- faults of values: entry or line or row, our column, their name
@@ -375,3 +390,21 @@ def test_a_parquet_history_without_columns_of_ours_says_what_it_has(tmp_path):
     assert guess_reader(Peek(path)).name == "wandb_history"
     assert "it has _step, reward" in refused(path, map={"loss": "nll"})
     assert json.dumps(["_step", "reward"])[1:-1].replace('"', "") in refused(path)
+
+
+def test_the_reader_in_the_documents_reads(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "readers.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    names: dict[str, object] = {}
+    exec(compile(program, "docs/readers.md", "exec"), names)
+    path = put(tmp_path, "a.txt", "PAIRS\nsmall 1e9 3.5\nbig 1e9 x\n")
+    said = refused(path, reader=names["Pairs"](), set={"params": "1M"})
+    assert "line 3, column 'loss' is 'x'" in said
+    path.write_text("PAIRS\nsmall 1e9 3.5\n")
+    table = import_runs(path, reader=names["Pairs"](), set={"params": "1M"}).runs.table
+    assert table[["pretrain_tokens", "loss"]].to_numpy().tolist() == [[1e9, 3.5]]
+
+
+def test_the_documents_name_every_reader():
+    text = (Path(__file__).parents[2] / "docs" / "readers.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)`", text, re.M)) == set(READERS)
