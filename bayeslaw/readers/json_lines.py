@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bayeslaw.readers.document import flat, parse, read_text
+from bayeslaw.readers.document import first_object, flat, parse, read_text
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, run_name
 from bayeslaw.runs import Unreadable
@@ -21,8 +21,8 @@ class JsonLines(Reader):
     counted = "line"
 
     def recognises(self, peek: Peek) -> bool:
-        begins = peek.text.lstrip()
-        return bool(peek.first) and begins.startswith("{") and not isinstance(peek.document, list)
+        line = next((line for line in peek.text.splitlines() if line.strip()), "")
+        return line.lstrip().startswith("{") and first_object(line) is not None
 
     def read(self, path: Path) -> Log:
         rows, wrong = [], []

@@ -24,7 +24,7 @@ class Levanter(Reader):
     counted = "line"
 
     def recognises(self, peek: Peek) -> bool:
-        return "tracker" in peek.first or {"config", "summary"} <= set(peek.first)
+        return {"tracker", "event"} <= set(peek.first) or {"config", "summary"} <= set(peek.first)
 
     def read(self, path: Path) -> Log:
         steps: dict[Any, dict[str, Any]] = {}

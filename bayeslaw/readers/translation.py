@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from bayeslaw.quantity import format_quantity, parse_quantity
+from bayeslaw.quantity import format_quantity
+from bayeslaw.readers.cells import number, written
 from bayeslaw.readers.given import PER_STEP, Given
 from bayeslaw.readers.reader import ROW, Log
 from bayeslaw.readers.words import OURS, PARAMS, STEP, TOKENS, TOTALS, domain_of
-from bayeslaw.runs import NAMES, Fault
+from bayeslaw.runs import NAMES, STATUSES, Fault
 
 SHOWN = 12  # of a file's names in a message
 
@@ -53,7 +54,7 @@ def translate(log: Log, file: str, given: Given, last: bool) -> Translation:
     losses = _losses(log, table, given, done)
     measured = [c for c in losses.values() if c in table]
     if measured:  # the records of training have no held-out loss
-        there = np.any([_written(table[c]) for c in measured], axis=0)
+        there = np.any([written(table[c]) for c in measured], axis=0)
         table = table[there].reset_index(drop=True)
     if not len(table):
         why = f"empty in every record of '{measured[0]}'" if measured else "no records"
@@ -107,7 +108,7 @@ def _losses(log: Log, table: pd.DataFrame, given: Given, done: Translation) -> d
         by_domain: dict[str, list[str]] = {}
         for name in (str(c) for c in table):
             domain = domain_of(name)
-            if domain is not None and _written(table[name]).any():
+            if domain is not None and written(table[name]).any():
                 by_domain.setdefault(domain, []).append(name)
         for domain, several in by_domain.items():
             if len(several) > 1:
@@ -149,7 +150,7 @@ def _source(
             return said
         words = (name, *PARAMS) if name == "params" else (name,)
         free = name in log.known or name in OURS
-        theirs = next((w for w in words if free and w in table and _written(table[w]).any()), None)
+        theirs = next((w for w in words if free and w in table and written(table[w]).any()), None)
         if theirs is None:
             return None
     done.taken[name] = theirs
@@ -165,10 +166,10 @@ def _about_knows(runs: pd.Series, given: Given, done: Translation) -> None:
 def _params(ours: dict[str, pd.Series], table: pd.DataFrame, done: Translation) -> None:
     if "params" in ours:
         return
-    total = next((t for t in TOTALS if t in table and _written(table[t]).any()), None)
+    total = next((t for t in TOTALS if t in table and written(table[t]).any()), None)
     remedy = "not in the log; give non-embedding weights: --set params=124M, or --map params=THEIRS"
     if total is not None:
-        value = _number(table[total]).max()
+        value = number(table[total]).max()
         shown = f" ({format_quantity(value)})" if value == value else ""
         remedy += f". '{total}'{shown} may count embeddings: take them off, or --map params={total}"
     done.faults.append(Fault(done.file, 0, "params", None, remedy))
@@ -185,10 +186,10 @@ def _tokens(
     place = pd.Series(np.arange(len(table), dtype=float))
     steps = _steps(log, table, given)
     per_step = _source(PER_STEP, log, table, given, done, ours["run_id"])
-    theirs = next((w for w in TOKENS if w in table and _written(table[w]).any()), None)
+    theirs = next((w for w in TOKENS if w in table and written(table[w]).any()), None)
     progress, said = None, ""
     if per_step is not None and steps is not None:
-        progress, said = _number(steps) * _number(per_step), f"step x {PER_STEP}"
+        progress, said = number(steps) * number(per_step), f"step x {PER_STEP}"
         progress = progress.astype(object).where(progress.notna(), steps)  # text stays a fault
     elif theirs is not None and per_step is None:
         progress, said = table[theirs], theirs
@@ -196,7 +197,8 @@ def _tokens(
     into = "pretrain_tokens" if pretrain is None else "specialize_tokens"
     if pretrain is not None:
         ours["pretrain_tokens"] = pretrain
-    if into not in ours and (pretrain is None or "branch" in ours):
+    said_d = given.constant("pretrain_tokens") or "pretrain_tokens" in given.map
+    if into not in ours and (pretrain is None or ("branch" in ours and said_d)):
         if progress is None:
             how = f"--set {PER_STEP}=512k" if steps is not None else f"--set {into}=20B"
             has = "it counts steps: " if steps is not None else ""
@@ -206,11 +208,13 @@ def _tokens(
             done.faults.append(Fault(done.file, 0, into, None, remedy))
         else:
             ours[into], done.taken[into] = progress, said
+            if pretrain is not None:
+                ours[into] = ours[into].where(written(ours["branch"]), 0.0)
     measure = next((m for m in (progress, steps) if m is not None), None)
     if measure is None:
-        trained = _number(ours.get("pretrain_tokens", place))
+        trained = number(ours.get("pretrain_tokens", place))
         return trained if not given.constant("pretrain_tokens") else place
-    return _number(measure).fillna(place)
+    return number(measure).fillna(place)
 
 
 def _steps(log: Log, table: pd.DataFrame, given: Given) -> pd.Series | None:
@@ -234,7 +238,7 @@ def _long(
             part["domain"] = domain
         if se in table:
             part["loss_se"] = table[se]
-        parts.append(part[_written(part["loss"])])
+        parts.append(part[written(part["loss"])])
     long = pd.concat(parts, ignore_index=True)
     lost = long["loss"].astype(str).str.strip().str.lower().str.lstrip("+-")
     if (gone := lost.isin(("nan", "inf", "infinity"))).any():
@@ -246,7 +250,16 @@ def _long(
 def _chosen(long: pd.DataFrame, log: Log, given: Given, last: bool, done: Translation) -> None:
     """Which rows are kept, and which of them are of runs that went on."""
     by = ["run_id", *(["domain"] if "domain" in long else [])]
-    tokens = sum((_number(long[c]) for c in ("pretrain_tokens", "specialize_tokens") if c in long),
+    if "status" in long:  # what crashed early has little to say
+        blank = [number(long[c]).isna() for c in ("params", "pretrain_tokens")]
+        mute = long["status"].isin(STATUSES[1:]) & (blank[0] | blank[1])
+        if mute.any():
+            done.notes.append(f"left out: {int(mute.sum())} failed, without params or tokens")
+            long = long[~mute]
+    if not len(long):
+        done.faults.append(Fault(done.file, 0, "status", None, "every run in it failed"))
+        return
+    tokens = sum((number(long[c]) for c in ("pretrain_tokens", "specialize_tokens") if c in long),
                  start=pd.Series(0.0, index=long.index))  # fmt: skip
     if (start := int((tokens == 0).sum())) and start < len(long):
         done.notes.append(f"left out: {start} losses from before training")
@@ -256,7 +269,8 @@ def _chosen(long: pd.DataFrame, log: Log, given: Given, last: bool, done: Transl
         done.notes.append(f"left out: {again} losses that were measured again at the same step")
         long = long[~long.duplicated([*by, "_order"], keep="last")]
     final = long.groupby(by)["_order"].transform("max") == long["_order"]
-    fixed = given.constant("pretrain_tokens") and "specialize_tokens" not in done.taken
+    counted = "specialize_tokens" in done.taken and not given.constant("specialize_tokens")
+    fixed = given.constant("pretrain_tokens") and not counted
     if (last or fixed) and not final.all():
         why = "" if last else ": pretrain_tokens was given, for the last"
         done.notes.append(f"left out: {int((~final).sum())} losses before the last of a run{why}")
@@ -264,29 +278,11 @@ def _chosen(long: pd.DataFrame, log: Log, given: Given, last: bool, done: Transl
     done.early = int((~final).sum())
     if log.ends is not None and known:
         steps = _steps(log, log.table, given)
-        reached = np.nan if steps is None else _number(steps).max()
+        reached = np.nan if steps is None else number(steps).max()
         if reached < log.ends:
             run = str(long["run_id"].iloc[0])
             done.unfinished.append(f"{run} (step {reached:g} of {log.ends:g})")
     done.table = long.drop(columns=["_order", "_index"]).reset_index(drop=True)
-
-
-def _written(cells: pd.Series) -> pd.Series:
-    """Which cells hold anything."""
-    return cells.notna() & (cells.astype(str) != "")
-
-
-def _number(cells: pd.Series) -> pd.Series:
-    """Floats, human numbers read; what is no number is NaN, and is found fault with later."""
-
-    def one(cell: object) -> float:
-        try:
-            return parse_quantity(cell)
-        except ValueError:
-            return np.nan
-
-    plain = pd.to_numeric(cells, errors="coerce").astype(float)
-    return plain.where(plain.notna(), cells.map(one)) if plain.isna().any() else plain
 
 
 def _some(names: Sequence[str]) -> str:

@@ -286,6 +286,21 @@ def test_a_second_stage_counts_its_own_tokens(tmp_path):
     assert set(table["lineage"]) == {"small"}
 
 
+def test_a_stage_of_given_tokens_is_that_of_the_last_evaluation(tmp_path):
+    path = put(tmp_path, "a/trainer_state.json", dump(TRAINER))
+    given = {"params": "1M", "pretrain_tokens": "10B", "specialize_tokens": "1B", "branch": "code"}
+    table = import_runs(path, set={**given, "domain": "code"}).runs.table
+    assert table[["specialize_tokens", "loss"]].to_numpy().tolist() == [[1e9, 3.5]]
+
+
+def test_a_table_without_a_finished_run_is_refused(tmp_path):
+    head = CASES["wandb_table"].content.splitlines()[0]
+    dead = CASES["wandb_table"].content.splitlines()[-1]
+    path = put(tmp_path, "a.csv", f"{head}\n{dead}\n")
+    map = {"pretrain_tokens": "throughput/total_tokens"}
+    assert "every run in it failed" in refused(path, set={"params": "1M"}, map=map)
+
+
 def test_given_tokens_are_those_of_the_last_evaluation(tmp_path):
     path = put(tmp_path, "small/trainer_state.json", dump(TRAINER))
     found = import_runs(path, set={"params": "1M", "pretrain_tokens": "10B"})
