@@ -22,7 +22,10 @@ def import_logs(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Logs, globs.")],
     out: Annotated[Path, typer.Option(help="The table of runs to write.")] = Path("runs.csv"),
     reader: Annotated[
-        str | None, typer.Option(help="Of which tool the logs are. Default: by their shape.")
+        str | None,
+        typer.Option(
+            help="Of the logs, as trainer_state; a wrong name lists all. Default: by shape."
+        ),
     ] = None,
     columns: Mapped = None,
     values: Annotated[

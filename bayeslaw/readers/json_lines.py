@@ -9,6 +9,7 @@ import pandas as pd
 from bayeslaw.readers.document import first_object, flat, parse, read_text
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, run_name
+from bayeslaw.readers.words import STEP
 from bayeslaw.runs import Unreadable
 
 
@@ -46,6 +47,6 @@ class JsonLines(Reader):
         table = pd.DataFrame(rows)
         known = ["run_id"]
         table = table.assign(run_id=run_name(path)) if "run_id" not in table else table
-        if step := next((c for c in ("step", "_step", "global_step", "iter") if c in table), None):
+        if step := next((s for s in STEP if s in table), None):
             table, known = table.assign(step=table[step]), [*known, "step"]
         return Log(table, tuple(known))

@@ -167,7 +167,10 @@ def _params(ours: dict[str, pd.Series], table: pd.DataFrame, done: Translation) 
     if "params" in ours:
         return
     total = next((t for t in TOTALS if t in table and written(table[t]).any()), None)
-    remedy = "not in the log; give non-embedding weights: --set params=124M, or --map params=THEIRS"
+    remedy = (
+        "not in the log; give non-embedding weights: --set params=124M (--about TABLE where runs "
+        "differ), or --map params=THEIRS"
+    )
     if total is not None:
         value = number(table[total]).max()
         shown = f" ({format_quantity(value)})" if value == value else ""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, read_table
+from bayeslaw.readers.words import LOG_CALLS, STEP
 from bayeslaw.runs import Unreadable
 
 _ENDS = ("__MIN", "__MAX")  # the band about a line
@@ -36,6 +37,7 @@ class WandbChart(Reader):
         if not parts:
             raise Unreadable("no column 'RUN - METRIC'; export the chart's data as CSV")
         long = pd.concat(parts, ignore_index=True)
-        if x.lower() in ("step", "_step"):
-            return Log(long.assign(step=long[x]), ("run_id", "step"))
+        if x in STEP:
+            notes = (LOG_CALLS,) if x in ("Step", "_step") else ()
+            return Log(long.assign(step=long[x]), ("run_id", "step"), notes=notes)
         return Log(long, ("run_id",))

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import Log, Reader, read_table, run_name
+from bayeslaw.readers.words import LOG_CALLS, STEP
 
 
 class WandbHistory(Reader):
-    """Columns `_step`, `_timestamp`, `_runtime` and one a metric; empty where it was not logged."""
+    """Columns `_step`, `_timestamp`, `_runtime` and one a metric; empty where it was not logged.
+
+    `_step` counts calls of log. Trainers log their own step beside it, which is taken first.
+    """
 
     name = "wandb_history"
     about = "W&B history of one run (parquet or CSV): a row a step"
@@ -20,4 +24,6 @@ class WandbHistory(Reader):
     def read(self, path: Path) -> Log:
         table = read_table(path, "_step")
         table = table.assign(run_id=run_name(path)) if "run_id" not in table else table
-        return Log(table.assign(step=table["_step"]), ("run_id", "step"))
+        step = next(s for s in STEP if s in table)
+        notes = (LOG_CALLS,) if step == "_step" else ()
+        return Log(table.assign(step=table[step]), ("run_id", "step"), notes=notes)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-STEP = ("step", "_step", "Step", "global_step", "trainer/global_step", "train/global_step")
+# The trainer's own count first: `_step` and `Step` of W&B count its calls of log.
+STEP = ("train/global_step", "trainer/global_step", "global_step", "step", "iter", "_step", "Step")
+LOG_CALLS = (
+    "steps are W&B's count of calls of log, as no step of the trainer's own is there: check that "
+    "they are training steps, or --map step=THEIRS"
+)
 TOKENS = (
     "throughput/total_tokens", "num_input_tokens_seen", "train/num_input_tokens_seen",
     "tokens_seen", "train/tokens_seen", "total_tokens", "train/total_tokens", "consumed_tokens",

@@ -286,6 +286,19 @@ def test_a_second_stage_counts_its_own_tokens(tmp_path):
     assert set(table["lineage"]) == {"small"}
 
 
+def test_steps_are_the_trainers_own_not_the_calls_of_log(tmp_path):
+    head = "_step,_timestamp,eval/loss,train/global_step\n"
+    path = put(tmp_path, "small.csv", head + "3,1.7e9,,100\n9,1.7e9,4.0,500\n")
+    given = {"params": "1M", "tokens_per_step": "1M"}
+    found = import_runs(path, set=given)
+    assert found.runs.table["pretrain_tokens"].tolist() == [5e8]
+    assert not found.notes
+    path.write_text("_step,_timestamp,eval/loss\n9,1.7e9,4.0\n")
+    found = import_runs(path, set=given)
+    assert found.runs.table["pretrain_tokens"].tolist() == [9e6]
+    assert "calls of log" in found.notes[0]
+
+
 def test_a_stage_of_given_tokens_is_that_of_the_last_evaluation(tmp_path):
     path = put(tmp_path, "a/trainer_state.json", dump(TRAINER))
     given = {"params": "1M", "pretrain_tokens": "10B", "specialize_tokens": "1B", "branch": "code"}
