@@ -40,7 +40,7 @@ class MlflowMetric(Reader):
         place = path.absolute()
         folder = next((p for p in place.parents if p.name == "metrics"), place.parent)
         metric, run = str(place.relative_to(folder)), folder.parent
-        rows = [{metric: m[2], "step": int(m[3] or 0), ROW: i} for i, _, m in found if m]
+        rows = [{metric: m[2], "step": float(m[3] or 0), ROW: i} for i, _, m in found if m]
         facts: dict[str, Any] = {**_params(run / "params"), "run_id": run.name}
         known: tuple[str, ...] = ("run_id", "step")
         if (meta := run / "meta.yaml").is_file():
