@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from bayeslaw.plan.own import evaluate_plan
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.plan.suggest import Suggestion, suggest
+    from bayeslaw.readers import Imported, import_runs
     from bayeslaw.runs import Runs, read_runs
 
     __version__: str
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
-    "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError",
-    "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan",
-    "find_law", "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior",
-    "read_runs", "suggest",
+    "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs",
+    "RunsError", "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate",
+    "evaluate_plan", "find_law", "fit", "forecast", "frontier", "import_runs", "plan", "point_fit",
+    "reach", "read_posterior", "read_runs", "suggest",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -42,6 +43,7 @@ _HOME = {
     "BayeslawError": "errors", "FitError": "errors", "PlanError": "errors", "RunsError": "errors",
     "SweepError": "errors",
     "Runs": "runs", "read_runs": "runs",
+    "Imported": "readers", "import_runs": "readers",
     "LAWS": "laws", "Law": "laws", "Param": "laws", "Run": "laws", "SumLaw": "laws",
     "find_law": "laws",
     "fit": "infer.fit", "point_fit": "infer.fit", "Posterior": "infer.posterior",

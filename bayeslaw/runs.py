@@ -72,16 +72,22 @@ KEY = ["sweep", "run_id", "pretrain_tokens", "specialize_tokens", "domain"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a file. `row` counts data rows from 1; 0 is the file as a whole."""
+    """One thing wrong with a file. `row` counts data rows from 1; 0 is the file as a whole.
+
+    counted: what `row` counts where the file is no table: `line`, `entry`.
+    """
 
     file: str
     row: int
     column: str
     value: Any
     remedy: str
+    counted: str = ""
 
     def __str__(self) -> str:
         where = f"row {self.row} (line {self.row + 1}), " if self.row else ""
+        if self.row and self.counted:
+            where = f"{self.counted} {self.row}, "
         value = "" if self.value is None else f" is {self.value!r}"
         column = f"column '{self.column}'{value}: " if self.column else ""
         return f"{where}{column}{self.remedy}"
@@ -110,8 +116,8 @@ class Runs:
     ) -> Runs:  # fmt: skip
         """The same checks as `read_runs`, on a table in memory."""
         faults: list[Fault] = []
-        checked, ignored = _checked(table.copy(), name, name, map or {}, unit, faults)
-        return _assembled([checked], (name,), ignored, faults)
+        ours, ignored = checked(table.copy(), name, name, map or {}, unit, faults)
+        return assembled([ours], (name,), ignored, faults)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -250,20 +256,20 @@ def read_runs(
     tables, ignored, sources = [], set(), []
     if unit is not None and unit not in UNITS:
         raise RunsError(f"unit '{unit}' is not one of {', '.join(UNITS)}")
-    for file in _expand(paths, faults):
+    for file in expand(paths, faults):
         try:
-            raw = _read(file)
-        except _Unreadable as why:
+            raw = read_cells(file)
+        except Unreadable as why:
             faults.append(Fault(str(file), 0, "", None, str(why)))
             continue
-        checked, without = _checked(raw, str(file), file.stem, map or {}, unit, faults)
-        tables.append(checked)
+        ours, without = checked(raw, str(file), file.stem, map or {}, unit, faults)
+        tables.append(ours)
         ignored |= set(without)
         sources.append(str(file))
-    return _assembled(tables, tuple(sources), tuple(sorted(ignored)), faults)
+    return assembled(tables, tuple(sources), tuple(sorted(ignored)), faults)
 
 
-def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
+def expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
     files: list[Path] = []
     if not paths:
         faults.append(Fault("", 0, "", None, "no files given; try runs/*.csv"))
@@ -286,42 +292,42 @@ def _expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
     return files
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """Why a file is no table of runs, and what to do about it."""
 
 
-def _read(file: Path) -> pd.DataFrame:
-    """The file's cells as text. Raises `_Unreadable`."""
+def read_cells(file: Path) -> pd.DataFrame:
+    """The file's cells as text. Raises `Unreadable`."""
     if file.suffix in (".parquet", ".pq"):
         try:
             return pd.read_parquet(file)
         except ImportError:
-            raise _Unreadable("parquet needs pyarrow: pip install 'bayeslaw[parquet]'") from None
+            raise Unreadable("parquet needs pyarrow: pip install 'bayeslaw[parquet]'") from None
         except Exception as error:
-            raise _Unreadable(
+            raise Unreadable(
                 f"not readable as parquet ({type(error).__name__}); write it anew, or as CSV"
             ) from None
     problem = _sniff(file)
     if problem:
-        raise _Unreadable(problem)
+        raise Unreadable(problem)
     try:
         raw = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig",
                           index_col=False, on_bad_lines="error", header=None)  # fmt: skip
     except pd.errors.EmptyDataError:
-        raise _Unreadable("the file is empty; it needs a header and rows") from None
+        raise Unreadable("the file is empty; it needs a header and rows") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
-        raise _Unreadable(
+        raise Unreadable(
             f"not readable as CSV: {str(error).strip()}; every line needs as many cells as the "
             "header"
         ) from None
     header = raw.iloc[0].str.strip().tolist()
     twice = sorted({h for h in header if header.count(h) > 1})
     if twice:
-        raise _Unreadable(f"columns named twice: {', '.join(twice)}; rename one of each")
+        raise Unreadable(f"columns named twice: {', '.join(twice)}; rename one of each")
     table = raw.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(header)
     if not len(table):
-        raise _Unreadable("a header but no rows")
+        raise Unreadable("a header but no rows")
     return table
 
 
@@ -349,7 +355,7 @@ def _sniff(file: Path) -> str:
     return ""
 
 
-def _checked(
+def checked(
     table: pd.DataFrame,
     file: str,
     sweep: str,
@@ -524,14 +530,16 @@ def _fill(
     done["unit"] = "nats/" + said.str.split("/").str[-1]
 
 
-def _assembled(
+def assembled(
     tables: list[pd.DataFrame],
     sources: tuple[str, ...],
     ignored: tuple[str, ...],
     faults: list[Fault],
+    counted: Mapping[str, str] | None = None,
 ) -> Runs:
     """One table of all files: keys unique, one unit per domain, kept rows only.
 
+    counted: file -> what its rows are called in faults, where it is no table.
     Raises `RunsError` with these faults and those that only show when files are put together.
     """
     sound = [t for t in tables if len(t)]
@@ -542,7 +550,8 @@ def _assembled(
         r = table.iloc[i]
         key = ", ".join(f"{k} {r[k]:g}" if isinstance(r[k], float) else f"{k} {r[k]}" for k in KEY)
         remedy = f"measured twice ({key}); drop one, or give repeats their own run_id"
-        faults.append(Fault(r["_file"], int(r["_row"]) + 1, "run_id", r["run_id"], remedy))
+        called = (counted or {}).get(r["_file"], "")
+        faults.append(Fault(r["_file"], int(r["_row"]) + 1, "run_id", r["run_id"], remedy, called))
     units = table.groupby("domain")["unit"].unique()
     for domain, found in units.items():
         if len(found) > 1:

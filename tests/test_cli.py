@@ -634,7 +634,18 @@ def program(*arguments: object, code: str = "") -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["fit"], ["check"], ["forecast"], ["plan"], ["frontier"], ["suggest"], ["sweep"]],
+    [
+        [],
+        ["import"],
+        ["schema"],
+        ["fit"],
+        ["check"],
+        ["forecast"],
+        ["plan"],
+        ["frontier"],
+        ["suggest"],
+        ["sweep"],
+    ],
 )
 def test_help_loads_nothing_heavy(command):
     code = (

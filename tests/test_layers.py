@@ -18,6 +18,7 @@ MAY = {
     "whole": set(),
     "cost": {"errors", "quantity"},
     "runs": {"errors", "quantity", "whole"},
+    "readers": {"runs", "errors", "quantity", "whole"},
     "laws": {"errors"},
     "infer": {"laws", "runs", "errors", "whole"},
     "backtest": {"infer", "laws", "runs", "errors"},
@@ -31,6 +32,7 @@ MAY = {
     "cli": {
         "calibrate",
         "plots",
+        "readers",
         "backtest",
         "laws",
         "plan",
@@ -43,7 +45,17 @@ MAY = {
         "errors",
         "quantity",
     },
-    "__init__": {"calibrate", "backtest", "plan", "forecast", "infer", "runs", "laws", "errors"},
+    "__init__": {
+        "calibrate",
+        "backtest",
+        "plan",
+        "forecast",
+        "infer",
+        "readers",
+        "runs",
+        "laws",
+        "errors",
+    },
     "__main__": {"cli"},
 }
 HEAVY = {"jax", "torch", "pandas", "pandera", "numpyro", "matplotlib", "arviz_plots"}
@@ -53,6 +65,7 @@ WITHOUT = {
     "bayeslaw.cli": HEAVY,
     "bayeslaw.cost": HEAVY,
     "bayeslaw.runs": {"jax", "torch", "pandera", "matplotlib"},
+    "bayeslaw.readers": {"jax", "torch", "pandera", "matplotlib"},
     "bayeslaw.laws": {"torch", "pandas", "matplotlib"},
     "bayeslaw.infer.fit": {"torch"},
     "bayeslaw.plan": {"torch"},

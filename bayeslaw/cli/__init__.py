@@ -1,4 +1,4 @@
-"""The command line: laws, fit, check, compare, backtest, forecast, plan, frontier,
+"""The command line: import, schema, laws, fit, check, compare, backtest, forecast, plan, frontier,
 suggest, sweep, export, domains.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from bayeslaw.cli import inference, planning, training  # noqa: F401 (their commands)
+from bayeslaw.cli import data, inference, planning, training  # noqa: F401 (their commands)
 from bayeslaw.cli.app import (
     DONE,
     FAILED_CHECKS,
