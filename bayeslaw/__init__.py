@@ -26,15 +26,16 @@ if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.runs import Runs, read_runs
+    from bayeslaw.verify.verification import Verification, verify
 
     __version__: str
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
     "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError",
-    "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan",
-    "find_law", "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior",
-    "read_runs", "suggest",
+    "Suggestion", "SumLaw", "SweepError", "Verification", "__version__", "backtest", "calibrate",
+    "evaluate_plan", "find_law", "fit", "forecast", "frontier", "plan", "point_fit", "reach",
+    "read_posterior", "read_runs", "suggest", "verify",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -52,6 +53,7 @@ _HOME = {
     "Plan": "plan.plan", "plan": "plan.plan", "reach": "plan.inverse",
     "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
+    "Verification": "verify.verification", "verify": "verify.verification",
 }  # fmt: skip
 
 

@@ -28,8 +28,11 @@ MAY = {
     "corpus": {"errors"},
     "sweep": {"errors", "quantity"},
     "train": {"corpus", "sweep", "runs", "cost", "errors", "whole"},
+    "verify": {"plan", "sweep", "backtest", "infer", "laws", "runs", "cost", "errors", "whole"},
     "cli": {
         "calibrate",
+        "verify",
+        "sweep",
         "plots",
         "backtest",
         "laws",
@@ -42,7 +45,17 @@ MAY = {
         "errors",
         "quantity",
     },
-    "__init__": {"calibrate", "backtest", "plan", "forecast", "infer", "runs", "laws", "errors"},
+    "__init__": {
+        "calibrate",
+        "backtest",
+        "plan",
+        "forecast",
+        "infer",
+        "runs",
+        "laws",
+        "errors",
+        "verify",
+    },
     "__main__": {"cli"},
 }
 HEAVY = {"jax", "torch", "pandas", "pandera", "numpyro", "matplotlib", "arviz_plots"}
@@ -55,6 +68,7 @@ WITHOUT = {
     "bayeslaw.laws": {"torch", "pandas", "matplotlib"},
     "bayeslaw.infer.fit": {"torch"},
     "bayeslaw.plan": {"torch"},
+    "bayeslaw.verify": {"torch"},
     "bayeslaw.sweep": {"jax", "torch"},
     "bayeslaw.corpus": {"jax", "torch"},
     "bayeslaw.train.study": {"jax", "numpyro", "pandas"},
