@@ -119,11 +119,11 @@ def _gain(v: Verification) -> Iterator[str]:
         yield "no seed has both a split and a generalist: no gain"
     else:
         g = v.gain
-        of = "" if g.interval90 is None else f" [{g.interval90[0]:.4f}, {g.interval90[1]:.4f}]"
+        of = "" if g.interval90 is None else f" [{g.interval90[0]:+.4f}, {g.interval90[1]:+.4f}]"
         where = ", ".join(f"{d} {m:+.4f}" for d, m in g.domains.items())
         yield from folded(
-            f"the split ({g.of}) beats the generalist by {g.mean:.4f} nats{of}, with {g.better} of "
-            f"{len(g.seeds)} seeds; by domain: {where}"
+            f"gain of the split ({g.of}) over the generalist: {g.mean:+.4f} nats{of}, more than 0 with "
+            f"{g.better} of {len(g.seeds)} seeds; by domain: {where}"
         )
         yield from folded(
             "intervals are of the mean over seeds, paired (Student's t): they cover other seeds at "
