@@ -122,8 +122,8 @@ def _gain(v: Verification) -> Iterator[str]:
         of = "" if g.interval90 is None else f" [{g.interval90[0]:+.4f}, {g.interval90[1]:+.4f}]"
         where = ", ".join(f"{d} {m:+.4f}" for d, m in g.domains.items())
         yield from folded(
-            f"gain of the split ({g.of}) over the generalist: {g.mean:+.4f} nats{of}, more than 0 with "
-            f"{g.better} of {len(g.seeds)} seeds; by domain: {where}"
+            f"gain of the split ({g.of}) over the generalist: {g.mean:+.4f} nats{of}, more than 0 "
+            f"with {g.better} of {len(g.seeds)} seeds; by domain: {where}"
         )
         yield from folded(
             "intervals are of the mean over seeds, paired (Student's t): they cover other seeds at "

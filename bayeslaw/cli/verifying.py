@@ -59,10 +59,12 @@ def verify(
     from bayeslaw.infer.source import Source
     from bayeslaw.sweep import read_sweep
     from bayeslaw.verify.append import append as add
+    from bayeslaw.verify.append import takes
     from bayeslaw.verify.arm import arms_of
     from bayeslaw.verify.measured import read_measured
     from bayeslaw.verify.plan_file import read_plan
     from bayeslaw.verify.training import Training
+    from bayeslaw.verify.verification import check_domains
     from bayeslaw.verify.verification import verify as compare
 
     asked = read_plan(plan)
@@ -71,6 +73,9 @@ def verify(
         raise BayeslawError(f"{plan} names no posterior; name it with --posterior")
     found = posterior or asked.posterior.found(plan.parent)  # type: ignore[union-attr]
     fitted = usable(read_posterior(found), accept)
+    check_domains(fitted, asked)
+    if append is not None:
+        takes(append)
     table = runs
     if sweep is not None:
         training = Training.of(read_sweep(sweep), arms, asked.weights, seeds, out)

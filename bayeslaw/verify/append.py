@@ -28,14 +28,9 @@ def append(runs: Runs, path: str | Path) -> int:
     row.
     """
     path = Path(path)
-    if path.suffix != ".csv":
-        raise RunsError(f"{path}: rows are appended to CSV; name a .csv")
-    there = read_runs(path)
-    text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    text.columns = text.columns.str.strip()
-    new = _named(runs.table)
-    faults = _of_the_file(path, text, there, runs)
-    refuse(faults)
+    there, text = takes(path)
+    refuse(_other_units(path, there, runs))
+    new, faults = _named(runs.table), list[Fault]()
     new["sweep"] = there.table["sweep"].iloc[0]
     have = {tuple(r[k] for k in KEY): r["loss"] for r in there.table.to_dict("records")}
     fresh = []
@@ -71,8 +66,14 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _of_the_file(path: Path, text: pd.DataFrame, there: Runs, runs: Runs) -> list[Fault]:
-    """What is wrong with the file as a whole."""
+def takes(path: str | Path) -> tuple[Runs, pd.DataFrame]:
+    """A file that rows can be appended to: its rows, and its cells as text. Raises `RunsError`."""
+    path = Path(path)
+    if path.suffix != ".csv":
+        raise RunsError(f"{path}: rows are appended to CSV; name a .csv")
+    there = read_runs(path)
+    text = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    text.columns = text.columns.str.strip()
     file, faults = str(path), []
     if "loss" not in text:
         faults.append(Fault(file, 0, "loss", None, "missing: write one loss a row, with `domain`"))
@@ -80,11 +81,16 @@ def _of_the_file(path: Path, text: pd.DataFrame, there: Runs, runs: Runs) -> lis
     if len(sweeps) > 1:
         remedy = f"holds {', '.join(sweeps)}; name the file of one sweep"
         faults.append(Fault(file, 0, "sweep", None, remedy))
-    for domain, unit in runs.units.items():
-        if there.units.get(domain, unit) != unit:
-            remedy = f"'{domain}' is in {there.units[domain]} there, in {unit} in the new rows"
-            faults.append(Fault(file, 0, "unit", None, remedy))
-    return faults
+    refuse(faults)
+    return there, text
+
+
+def _other_units(path: Path, there: Runs, runs: Runs) -> list[Fault]:
+    return [
+        Fault(str(path), 0, "unit", None,
+              f"'{domain}' is in {there.units[domain]} there, in {unit} in the new rows")
+        for domain, unit in runs.units.items() if there.units.get(domain, unit) != unit
+    ]  # fmt: skip
 
 
 def _joined(text: pd.DataFrame, new: pd.DataFrame, runs: Runs) -> pd.DataFrame:

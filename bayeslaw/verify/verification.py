@@ -136,11 +136,7 @@ def verify(
     and where the posterior is of other domains than the plan or may not be used.
     """
     plan = plan if isinstance(plan, PlanFile) else read_plan(plan)
-    if set(plan.domains) - set(fitted.domains):
-        raise FitError(
-            f"the posterior is of {', '.join(fitted.domains)}, the plan of "
-            f"{', '.join(plan.domains)}: not the one that it was made with"
-        )
+    check_domains(fitted, plan)
     fitted = fitted.accept(accept)
     arms = tuple(arms) if arms is not None else arms_of(plan)
     found = measured(runs, arms, tolerance, named)
@@ -166,6 +162,15 @@ def verify(
         plan, arms, found, _scores(fitted, found, arms, draws, seed), wanted, tuple(others),
         best, regret, fitted.passed, tolerance, posterior,
     )  # fmt: skip
+
+
+def check_domains(fitted: Ensemble, plan: PlanFile) -> None:
+    """Raise `FitError` where a posterior is of other domains than the plan."""
+    if set(plan.domains) - set(fitted.domains):
+        raise FitError(
+            f"the posterior is of {', '.join(fitted.domains)}, the plan of "
+            f"{', '.join(plan.domains)}: not the one that it was made with"
+        )
 
 
 def _split(arm: Arm) -> bool:

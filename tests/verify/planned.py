@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bayeslaw import Ensemble, Runs, find_law
+from bayeslaw.infer.assess import prior_of
+from bayeslaw.infer.fit import _fit_one
+from bayeslaw.infer.precision import double
+from bayeslaw.infer.refit import Table
+from bayeslaw.infer.sample import Settings
 from bayeslaw.verify import Arm, PlanFile, arms_of, read_plan
+from tests.conftest import two_stage
 
 DOMAINS = ("d0", "d1")
 PLAN: dict[str, Any] = {
@@ -62,3 +71,14 @@ def rows_of(arm: Arm, seed: int = 0, loss: float = 2.0, **more: Any) -> list[dic
 def table(plan: PlanFile, seeds: int = 3) -> pd.DataFrame:
     """Every arm measured on every domain with every seed."""
     return pd.DataFrame([r for a in arms_of(plan) for s in range(seeds) for r in rows_of(a, s)])
+
+
+@lru_cache
+def posterior() -> Ensemble:
+    """A law with its uncertainty, from a simulated sweep of the same law. A preview, and not gated:
+    where it is the truth that does not matter."""
+    with double():
+        rows = Table.of(Runs.from_table(two_stage()), find_law("additive"))
+        member = _fit_one(rows, "laplace", 0, Settings())
+        one = replace(member, diagnostics=replace(member.diagnostics, failures=()), weight=1.0)
+        return Ensemble((one,), (), prior_of(rows))

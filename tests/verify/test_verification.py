@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom, kstest
 
-from bayeslaw import Ensemble, Run, Runs, find_law, verify
+from bayeslaw import Ensemble, Run, Runs, verify
 from bayeslaw.errors import FitError
-from bayeslaw.infer.assess import prior_of
-from bayeslaw.infer.fit import _fit_one
-from bayeslaw.infer.precision import double
-from bayeslaw.infer.refit import Table
-from bayeslaw.infer.sample import Settings
 from bayeslaw.infer.source import Source
 from bayeslaw.verify import arms_of
-from tests.conftest import two_stage
-from tests.fitted import split
-from tests.verify.planned import DOMAINS, PLAN, plan_file, rows_of, table
+from tests.verify.planned import DOMAINS, PLAN, plan_file, posterior, rows_of, table
 
 SEEDS = 24
-
-
-@lru_cache
-def posterior() -> Ensemble:
-    """A law with its uncertainty, from a simulated sweep of the same law. A preview, and not gated:
-    here it is the truth."""
-    with double():
-        rows = Table.of(Runs.from_table(two_stage()), find_law("additive"))
-        member = _fit_one(rows, "laplace", 0, Settings())
-        one = replace(member, diagnostics=replace(member.diagnostics, failures=()), weight=1.0)
-        return Ensemble((one,), (), prior_of(rows))
 
 
 def realised(folder, fitted: Ensemble, kind: str, seed: int = 5) -> tuple[pd.DataFrame, list[str]]:
@@ -114,7 +94,7 @@ def test_gain_regret_and_the_best_arm_are_those_of_the_losses(tmp_path):
         [r for n, each in losses.items() for s, v in enumerate(each)
          for r in rows_of(arms[n], s, v)]
     )  # fmt: skip
-    found = verify(split(), plan, Runs.from_table(data), named=data["arm"].tolist())
+    found = verify(posterior(), plan, Runs.from_table(data), named=data["arm"].tolist())
     assert found.gain is not None
     assert (found.gain.of, found.gain.over) == ("plan", "generalist")
     assert found.gain.per_seed == pytest.approx((0.1, 0.3))
@@ -129,16 +109,16 @@ def test_gain_regret_and_the_best_arm_are_those_of_the_losses(tmp_path):
 
 
 def test_the_forecast_of_a_gain_is_the_difference_of_expected_losses(tmp_path):
-    data, named = realised(tmp_path, split(), "run")
+    data, named = realised(tmp_path, posterior(), "run")
     plan = plan_file(tmp_path)
-    found = verify(split(), plan, Runs.from_table(data), named=named)
+    found = verify(posterior(), plan, Runs.from_table(data), named=named)
     arms = {a.name: a for a in arms_of(plan)}
     totals = {}
     for name in ("plan", "generalist"):
         a = arms[name]
         run = Run(a.params, a.pretrain_tokens, a.specialize_tokens)
-        curve = np.diagonal(split().losses(run, "mean"), axis1=1, axis2=2)
-        wrong = split().discrepancy.sample(run, 2, 4000, 0)
+        curve = np.diagonal(posterior().losses(run, "mean"), axis1=1, axis2=2)
+        wrong = posterior().discrepancy.sample(run, 2, 4000, 0)
         totals[name] = (curve * np.exp(np.diagonal(wrong, axis1=1, axis2=2))) @ plan.weights
     wanted = totals["generalist"] - totals["plan"]
     assert found.gain.forecast["mean"] == pytest.approx(wanted.mean())
@@ -152,21 +132,21 @@ def test_a_plan_that_is_not_split_is_compared_with_the_split_all_the_same(tmp_pa
         tmp_path, **{n: generalist[n] for n in said}, baselines=[{"name": "trunk", **said}]
     )
     data = table(plan, seeds=1)
-    found = verify(split(), plan, Runs.from_table(data), named=data["arm"].tolist())
+    found = verify(posterior(), plan, Runs.from_table(data), named=data["arm"].tolist())
     assert (found.gain.of, found.gain.over) == ("trunk", "plan")
 
 
 def test_a_posterior_of_other_domains_is_refused(tmp_path):
     plan = plan_file(tmp_path, weights={"d0": 1, "z": 1}, baselines=[], specialize_tokens=1e7)
     with pytest.raises(FitError, match=r"the posterior is of d0, d1, the plan of d0, z"):
-        verify(split(), plan, Runs.from_table(table(plan)))
+        verify(posterior(), plan, Runs.from_table(table(plan)))
 
 
 def test_where_the_laws_speak_of_no_row_there_is_no_forecast(tmp_path):
     plan = plan_file(tmp_path)
     data = pd.DataFrame([r for a in arms_of(plan) if a.name == "joint" for r in rows_of(a)])
     source = Source("p.nc", "0" * 64)
-    found = verify(split(), plan, Runs.from_table(data), posterior=source)
+    found = verify(posterior(), plan, Runs.from_table(data), posterior=source)
     said = found.to_json()
     assert found.everywhere is None
     assert (said["coverage90"], said["gain"], said["regret"]["best"]) == (None, None, None)
