@@ -22,6 +22,7 @@ from bayeslaw.verify.arm import Arm
 from bayeslaw.whole import whole
 
 COLUMNS = ("params", "pretrain_tokens", "specialize_tokens", "branch", "recipe")
+OURS = "# Written by `bayeslaw verify`."
 # What a design says by other means, and what `sweep.toml` says for the sweep's own.
 DROPPED = (
     "design", "widths", "pretrain_tokens", "specialize_tokens", "flops", "specialize_shares",
@@ -89,7 +90,10 @@ class Training:
         return self.spec.rule.shape(width, self.spec.vocabulary).flops_per_token
 
     def write(self) -> Path:
-        """Write the sweep's settings and the table of what it trains; the settings' path."""
+        """Write the sweep's settings and the table of what it trains; the settings' path. Raises
+        `SweepError` where the folder is another sweep's."""
+        if self.settings.is_file() and not self.settings.read_text().startswith(OURS):
+            raise SweepError(f"{self.settings} is of another sweep; give another folder with --out")
         rows = dict.fromkeys(
             (*map(_plain, m[:3]), m.branch, self.stages[arm.stage].recipe if split else "")
             for arm in self.arms for m in arm.models() for split in [m.specialize_tokens]
@@ -126,7 +130,8 @@ class Training:
             raise KeyboardInterrupt
         if done.returncode:
             raise SweepError(
-                f"the arms in {self.folder} were not all trained, see above; what was done is kept"
+                f"the sweep of the arms failed, see above; what was done in {self.folder} is kept. "
+                "--without leaves an arm out"
             )
         return done.stdout
 
@@ -149,7 +154,7 @@ def _csv(header: Sequence[str], rows: Any) -> str:
 
 def _toml(fields: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> str:
     """Settings as TOML; tables within them in one line."""
-    lines = ["# Written by `bayeslaw verify`."]
+    lines = [OURS]
     lines += [f"{name} = {_value(v)}" for name, v in fields.items()]
     for stage in stages:
         lines += ["", "[[second_stage]]"]

@@ -121,6 +121,17 @@ def test_the_settings_keep_what_the_sweep_says_of_text_and_trainer(tmp_path):
     assert "weights" not in said["second_stage"][1]  # equal
 
 
+def test_another_sweeps_folder_is_left_as_it_is(tmp_path):
+    plan = small(tmp_path)
+    training = Training.of(SWEEP, arms_of(plan), plan.weights, 1, tmp_path)
+    training.write()
+    training.write()
+    (tmp_path / "sweep.toml").write_text("name = 's'\n")
+    with pytest.raises(SweepError, match="is of another sweep; give another folder"):
+        training.write()
+    assert (tmp_path / "sweep.toml").read_text() == "name = 's'\n"
+
+
 def test_a_sweep_of_other_domains_is_refused(tmp_path):
     spec = SWEEP.model_copy(update={"domains": ("d0", "z")})
     with pytest.raises(SweepError, match=r"the plan is for d1, .*: it has d0, z"):

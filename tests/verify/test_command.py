@@ -162,7 +162,7 @@ def test_a_plan_is_trained_and_goes_on_where_it_was(say, files):
 
 @pytest.mark.parametrize(
     ("code", "leaves", "part"),
-    [(1, USER_ERROR, "were not all trained, see above"), (130, INTERRUPTED, "interrupted")],
+    [(1, USER_ERROR, "the sweep of the arms failed, see above"), (130, INTERRUPTED, "interrupted")],
 )
 def test_a_training_that_ends_early_is_told(say, files, monkeypatch, code, leaves, part):
     (files / "sweep.toml").write_text(SWEEP)
