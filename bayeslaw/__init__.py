@@ -27,15 +27,16 @@ if TYPE_CHECKING:
     from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.readers import Imported, import_runs
     from bayeslaw.runs import Runs, read_runs
+    from bayeslaw.verify.verification import Verification, verify
 
     __version__: str
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
     "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs",
-    "RunsError", "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate",
-    "evaluate_plan", "find_law", "fit", "forecast", "frontier", "import_runs", "plan", "point_fit",
-    "reach", "read_posterior", "read_runs", "suggest",
+    "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__", "backtest",
+    "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier", "import_runs", "plan",
+    "point_fit", "reach", "read_posterior", "read_runs", "suggest", "verify",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -54,6 +55,7 @@ _HOME = {
     "Plan": "plan.plan", "plan": "plan.plan", "reach": "plan.inverse",
     "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
+    "Verification": "verify.verification", "verify": "verify.verification",
 }  # fmt: skip
 
 

@@ -228,14 +228,19 @@ def scores(draws: np.ndarray, loss: np.ndarray) -> dict[str, float]:
             missed = np.maximum(low - loss, 0) + np.maximum(loss - high, 0)
             found["width90"] = float((high - low).mean())
             found["interval_score"] = float((high - low + 20 * missed).mean())
-    ordered = np.sort(draws, axis=0)
-    rank = (2 * np.arange(1, len(draws) + 1) - len(draws) - 1)[:, None]
-    spread = (rank * ordered).sum(0) / len(draws) ** 2
-    found["crps"] = float((np.abs(draws - loss).mean(0) - spread).mean())
+    found["crps"] = float(crps(draws, loss).mean())
     density = [_density(d, y) for d, y in zip(draws.T, loss, strict=True)]
     found["log_score"] = float(np.log(np.maximum(density, FAR)).mean())
     found["error"] = float(np.abs(np.median(draws, axis=0) / loss - 1).mean())
     return found
+
+
+def crps(draws: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Continuous ranked probability score of each run, E|X - y| - E|X - X'| / 2; (draw, run) and
+    (run,)."""
+    ordered = np.sort(draws, axis=0)
+    rank = (2 * np.arange(1, len(draws) + 1) - len(draws) - 1)[:, None]
+    return np.abs(draws - loss).mean(0) - (rank * ordered).sum(0) / len(draws) ** 2
 
 
 def _density(draws: np.ndarray, at: float) -> float:

@@ -140,6 +140,7 @@ def plan(
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.infer.source import Source
     from bayeslaw.plan.devices import Hardware, find_device
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import read_own
@@ -168,7 +169,7 @@ def plan(
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
                 **wishes,
             )  # fmt: skip
-        said = chosen.to_json()
+        said = {**chosen.to_json(), "posterior": Source.of(posterior).to_json()}
     if out is not None:
         write_json(said, out)
     if json:

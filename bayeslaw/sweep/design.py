@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep.listed import listed
 from bayeslaw.sweep.second_stage import SecondStage
+from bayeslaw.sweep.snap import nearest_width
 from bayeslaw.sweep.spec import SweepSpec
 
 JOINT = "joint"  # the branch of the union of all domains
@@ -210,43 +211,23 @@ class Pilot(Trunk):
 
 class Listed(Design):
     """The runs of a table, CSV or JSON, with the columns params, pretrain_tokens,
-    specialize_tokens and branch: what to run next. A size becomes the nearest width. Their second
-    stage is the one of the settings."""
+    specialize_tokens, branch and, where there are several second stages, recipe: what to run next.
+    A size becomes the nearest width."""
 
-    cannot = ("scratch", "joint", "widths", "pretrain_tokens", "specialize_tokens", "seeds")
-
-    def misfits(self, second: SecondStage) -> Iterator[str]:
-        yield from super().misfits(second)
-        if len(self.spec.second_stage) > 1:
-            yield (f"design 'runs' trains one second stage and there are "
-                   f"{len(self.spec.second_stage)}; keep one")  # fmt: skip
+    cannot = ("widths", "pretrain_tokens", "specialize_tokens", "seeds")
 
     def models(self, seed: int) -> Iterator[Model]:
-        second = self.spec.second_stage[0] if self.spec.second_stage else SecondStage()
-        for run in listed(self.spec.runs, self.domains):
-            width = self.nearest(run.params)
-            d, split = self.spec.whole(run.pretrain_tokens), run.specialize_tokens
-            if not split:
+        stages = self.spec.second_stage or (SecondStage(),)
+        for run in listed(self.spec.runs, self.domains, stages):
+            width = nearest_width(self.spec.rule, run.params, self.spec.widths)
+            d, split = run.pretrain_tokens, run.specialize_tokens
+            d = self.spec.whole(d) if d else 0
+            if run.second is None:
                 yield Model(width, seed, d)
                 continue
-            for branch in self.domains if not run.branch else (run.branch,):
-                yield Model(width, seed, d, self.spec.whole(split), branch, second)
-
-    def nearest(self, params: float) -> int:
-        """The width whose N is nearest, as a ratio; of the spec's widths where it names some."""
-        rule = self.spec.rule
-        step = rule.head_width if rule.head_width % 2 == 0 else 2 * rule.head_width
-
-        def off(width: int) -> float:
-            have = rule.shape(width, self.vocabulary).params
-            return max(have / params, params / have)
-
-        if self.spec.widths:
-            return min(self.spec.widths, key=off)
-        width = step
-        while off(width + step) < off(width):
-            width += step
-        return width
+            every = self.domains if run.second.kind.splits else (JOINT,)
+            for branch in (run.branch,) if run.branch else every:
+                yield Model(width, seed, d, self.spec.whole(split), branch, run.second)
 
 
 DESIGNS: dict[str, type[Design]] = {

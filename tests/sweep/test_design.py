@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -10,6 +11,7 @@ from bayeslaw.errors import SweepError
 from bayeslaw.sweep import KINDS, RECIPES, Cells, SweepSpec, cells
 from bayeslaw.sweep.cells import starts_at, stops
 from bayeslaw.sweep.design import DESIGNS
+from bayeslaw.sweep.snap import nearest_width
 from bayeslaw.sweep.spec import WANTS
 
 DOMAINS = ("a", "b")
@@ -245,6 +247,43 @@ def test_all_faults_of_a_table_of_runs_come_at_once(tmp_path):
         assert part in str(raised.value)
     with pytest.raises(SweepError, match="not readable as a table of runs: it holds no runs"):
         cells(listed({}, tmp_path), "digest", DOMAINS)
+
+
+def test_runs_name_their_second_stage_and_may_start_from_fresh_weights(tmp_path):
+    text = (
+        "params,pretrain_tokens,specialize_tokens,branch,recipe\n"
+        "3.3k,32k,4k,a,plain\n3.3k,32k,8k,,joint\n3.3k,0,8k,b,scratch\n3.3k,0,16k,,joint\n"
+    )
+    stages = [{"recipe": "plain"}, {"recipe": "joint"}, {"recipe": "scratch"}]
+    plan = cells(listed({"second_stage": stages}, tmp_path, text), "digest", DOMAINS)
+    found = [(m.second_stage.recipe, m.pretrain_tokens, m.branch, bool(m.parent))
+             for m in plan.models]  # fmt: skip
+    assert found == [
+        ("plain", 32_000, "a", True), ("joint", 32_000, "joint", True),
+        ("scratch", 0, "b", False), ("joint", 0, "joint", False),
+    ]  # fmt: skip
+    assert len(plan.trunks) == 1
+
+
+def test_second_stages_that_a_table_of_runs_leaves_open_are_faults(tmp_path):
+    text = (
+        "params,pretrain_tokens,specialize_tokens,branch,recipe\n"
+        "3k,32k,4k,a,\n3k,32k,4k,a,distill\n3k,32k,4k,a,scratch\n3k,0,4k,a,plain\n"
+    )
+    stages = [{"recipe": "plain"}, {"recipe": "scratch"}]
+    with pytest.raises(SweepError) as raised:
+        cells(listed({"second_stage": stages}, tmp_path, text), "digest", DOMAINS)
+    for part in ("4 faults", "run 1, recipe '': could be several", "run 2, recipe 'distill'",
+                 "run 3: second stage 'scratch' starts from", "run 4: params and"):  # fmt: skip
+        assert part in str(raised.value)
+
+
+@pytest.mark.parametrize("rule", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("params", [600, 2_550, 46_000, 866_000])
+def test_the_nearest_width_is_the_nearest_that_can_be_built(rule, params):
+    built = [w for w in range(2, 400, 2) if w % (2 * rule.heads(w)) == 0]
+    off = {w: abs(math.log(rule.shape(w).params / params)) for w in built}
+    assert nearest_width(rule, params) == min(off, key=off.get)
 
 
 FIELDS: dict[str, dict] = {

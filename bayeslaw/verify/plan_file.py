@@ -1,0 +1,124 @@
+"""plan.json as it is read again: what was planned, beside what, and from which posterior."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.source import Source
+from bayeslaw.plan.written import SCHEMA
+
+SIZES = ("params", "pretrain_tokens", "specialize_tokens")
+
+
+@dataclass(frozen=True)
+class Design:
+    """A named design of a plan's file; sizes have shape (domain,)."""
+
+    name: str
+    arrangement: str
+    params: np.ndarray
+    pretrain_tokens: np.ndarray
+    specialize_tokens: np.ndarray
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """designs: the plan's, named `plan`, then its baselines. flops: the budget. weights: of the
+    domains, (domain,), summing to 1. posterior: what it was made with, where the file says so."""
+
+    path: Path
+    domains: tuple[str, ...]
+    weights: np.ndarray
+    flops: float
+    designs: tuple[Design, ...]
+    posterior: Source | None
+
+    def design(self, arrangement: str) -> Design | None:
+        """The first of an arrangement: the plan, or the optimum of a baseline."""
+        return next((d for d in self.designs if d.arrangement == arrangement), None)
+
+
+def read_plan(path: str | Path) -> PlanFile:
+    """The file that `bayeslaw plan --out` wrote. Raises `PlanError` with all its faults."""
+    path = Path(path)
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PlanError(f"{path}: no such file; `bayeslaw plan --out {path}` writes it") from None
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{path}: not readable as JSON: {error}") from None
+    faults: list[str] = []
+    if not isinstance(said, dict) or said.get("schema") != SCHEMA:
+        raise PlanError(f"{path}: not a plan of schema {SCHEMA}; `bayeslaw plan --out` writes one")
+    for name, kind in (("weights", dict), ("budget", dict), ("baselines", list)):
+        if not isinstance(said.get(name), kind):
+            faults.append(f"{name}: is missing, or is no {kind.__name__}")
+    if faults:
+        refuse(path, faults)
+    domains = tuple(said["weights"])
+    weights = _numbers(said["weights"], domains, "weights", faults)
+    flops = _numbers(said["budget"].get("flops"), domains, "budget, flops", faults)
+    entries = [("plan", said)]
+    for i, baseline in enumerate(said["baselines"]):
+        if isinstance(baseline, dict) and baseline.get("name"):
+            entries.append((str(baseline["name"]), baseline))
+        else:
+            faults.append(f"baselines, {i + 1}: has no name")
+    designs = [_design(name, entry, domains, faults) for name, entry in entries]
+    names = [d.name for d in designs]
+    faults += [
+        f"two designs are named '{n}'" for n in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if not faults and not weights.sum() > 0:
+        faults.append("weights: all are 0")
+    source = said.get("posterior")
+    if source is not None and not (isinstance(source, dict) and {"path", "sha256"} <= set(source)):
+        faults.append("posterior: names no path and sha256")
+    refuse(path, faults)
+    found = None if source is None else Source(source["path"], source["sha256"])
+    return PlanFile(path, domains, weights / weights.sum(), float(flops[0]), tuple(designs), found)
+
+
+def refuse(path: Path, faults: list[str]) -> None:
+    """Raise `PlanError` with the faults of a file; nothing where there are none."""
+    if faults:
+        noun = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise PlanError(f"{path}: {noun}:\n  " + "\n  ".join(dict.fromkeys(faults)))
+
+
+def _design(
+    name: str, entry: Mapping[str, Any], domains: tuple[str, ...], faults: list[str]
+) -> Design:
+    of = "" if name == "plan" else f"{name}, "
+    sizes = [_numbers(entry.get(s), domains, f"{of}{s}", faults) for s in SIZES]
+    if not sizes[0].all():
+        faults.append(f"{of}params: must be more than 0")
+    arrangement = entry.get("arrangement")
+    if not isinstance(arrangement, str):
+        faults.append(f"{of}arrangement: is missing")
+    return Design(name, str(arrangement), *sizes)
+
+
+def _numbers(written: Any, domains: tuple[str, ...], named: str, faults: list[str]) -> np.ndarray:
+    """One number for all domains, or a number for each: (domain,)."""
+
+    def values() -> Iterator[Any]:
+        for d in domains:
+            yield written.get(d) if isinstance(written, dict) else written
+
+    found = np.ones(len(domains))
+    for k, value in enumerate(values()):
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not 0 <= value < np.inf:
+            where = f"{named}, {domains[k]}" if isinstance(written, dict) else named
+            faults.append(f"{where}: is {value!r}; it must be a number, 0 or more")
+            continue
+        found[k] = value
+    return found
