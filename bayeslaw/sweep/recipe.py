@@ -52,8 +52,8 @@ RECIPES = {
     ),
     # Half the batch: a second stage of 64 k has 125 steps. runs/stdlib/README.md has the rate.
     "bytes-fine": Recipe(
-        "bytes-fine", layers=2, head_width=16, context=64, batch=8, rate=1.2e-2, rate_width=32,
-        rate_power=0.5, warmup=200, cooldown=0.2,
+        "bytes-fine", layers=2, head_width=16, context=64, batch=8, rate=9.8e-3, rate_width=32,
+        rate_power=0.8, warmup=200, cooldown=0.2,
     ),
     # For an accelerator: deeper, longer windows. runs/stdlib-gpu/README.md has the rate.
     "bytes-wide": Recipe(
