@@ -29,7 +29,7 @@ def settle(device: str, threads: int) -> None:
     if device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-        # Every empty tensor would be filled, at a fifth of the time of a step.
+        # Every empty tensor would be filled first, for nothing: none is read before it is written.
         torch.utils.deterministic.fill_uninitialized_memory = False
         # The products of training are bf16; those of judging are meant to be float32.
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")

@@ -66,15 +66,14 @@ def swept(folder: Path, device: str, monkeypatch) -> Path:
     return run_sweep(folder / "sweep.toml", folder, executor=Here()).csv
 
 
-def test_a_sweep_has_the_losses_of_a_processor_to_two_per_cent(tmp_path, monkeypatch):
+def test_a_sweep_has_the_losses_of_a_processor_to_half_a_per_cent(tmp_path, monkeypatch):
     """bf16 products against float32: the first digits part within some steps, the losses do not."""
     here = pd.read_csv(swept(tmp_path / "cpu", "cpu", monkeypatch))
     there = pd.read_csv(swept(tmp_path / "cuda", "cuda", monkeypatch))
     assert (here["run_id"] == there["run_id"]).all()
     off = there["loss"] / here["loss"] - 1
-    print(f"mean {off.mean():.5f}, largest {off.abs().max():.5f}")
-    assert off.abs().max() < 0.02
-    assert abs(off.mean()) < 0.005
+    assert off.abs().max() < 0.005
+    assert abs(off.mean()) < 0.001
 
 
 def test_a_sweep_that_was_killed_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
@@ -129,5 +128,4 @@ def test_a_team_of_one_trains_on_nccl(tmp_path, options, monkeypatch):
     assert done.returncode == 0, done.stderr
     team = pd.read_csv(tmp_path / "team" / "runs.csv")
     off = (team["loss"] / alone["loss"] - 1).abs().max()
-    print(f"largest {off:.2e}")
-    assert off < 1e-2
+    assert off < 1e-3
