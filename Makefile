@@ -34,7 +34,7 @@ help:
 
 demo: .venv/core.stamp
 	@mkdir -p $(OUT)
-	$(BIN)/bayeslaw fit runs/*.csv --out $(OUT)/posterior.nc
+	$(BIN)/bayeslaw fit runs/quickstart.csv --out $(OUT)/posterior.nc
 	$(BIN)/bayeslaw check $(OUT)/posterior.nc --plots $(OUT)/plots
 	$(BIN)/bayeslaw forecast $(OUT)/posterior.nc --params 400k --pretrain-tokens 20M --specialize-tokens 4M
 	$(BIN)/bayeslaw plan $(OUT)/posterior.nc --flops 1e14 --out $(OUT)/plan.json

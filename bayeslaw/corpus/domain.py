@@ -15,7 +15,7 @@ CHUNK = 512  # bytes; the unit of the split
 MIN_BYTES = 2_000_000
 SEEN = 8  # bytes of a hash that are kept to know a text again
 IN_MEMORY = 1 << 26  # bytes of a part; a larger one is mapped
-BUILD = 2  # raise it when the same text would be gathered, cut or split differently
+BUILD = 3  # raise it when the same text would be gathered, cut or split differently
 # Shares of the chunks, in 256ths of their hashes: 15 % held out, 37.5 % for pretraining; the second
 # stage has the rest, because D′ ≤ .8 of it while D draws on every domain.
 HELDOUT, PRETRAIN = 38, 96

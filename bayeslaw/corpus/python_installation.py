@@ -20,15 +20,16 @@ from bayeslaw.corpus.domain import Corpus, build
 # Read in this order after the standard library; all are the project's own requirements.
 PACKAGES = ("numpy", "scipy", "pandas", "jax", "numpyro", "xarray", "matplotlib", "torch")
 CAP = 8_000_000  # bytes read for a domain: enough for the sweeps, quick to gather
-SKIPPED = {"site-packages", "__pycache__", "test", "tests", "testing", "idlelib", "lib2to3"}
+TESTS = {"test", "tests", "testing"}  # folders of the domain `tests`, and of no other
+SKIPPED = {"site-packages", "__pycache__", "idlelib", "lib2to3"}
 
 
 def python_installation(cap: int = CAP) -> Corpus:
-    """`code`, `prose`, `doctests`, `names`, `headers`; those under 2 MB are left out.
+    """`code`, `prose`, `doctests`, `names`, `headers`, `tests`; those under 2 MB are left out.
 
     code: modules without comments and docstrings. prose: docstrings without their examples, and
     `pydoc_data.topics`. doctests: interactive sessions. names: records of the Unicode character
-    database. headers: C and C++ headers.
+    database. headers: C and C++ headers. tests: test modules as they stand.
     """
     code, prose, sessions = _from_modules(cap)
     texts = {
@@ -37,6 +38,7 @@ def python_installation(cap: int = CAP) -> Corpus:
         "doctests": sessions,
         "names": _capped(_names(), cap),
         "headers": _capped((_read(p) for p in _files({".h", ".hpp", ".cuh"})), cap),
+        "tests": _capped((_read(p) for p in _files({".py"}, tests=True)), cap),
     }
     about = {
         "source": "python",
@@ -68,13 +70,15 @@ def _roots() -> Iterator[Path]:
     yield from (site / name for name in PACKAGES if (site / name).is_dir())
 
 
-def _files(suffixes: set[str]) -> Iterator[Path]:
-    """Files of these kinds, by the hash of their place: an order that any machine repeats."""
+def _files(suffixes: set[str], tests: bool = False) -> Iterator[Path]:
+    """Files of these kinds, in folders of tests or outside them, by the hash of their place: an
+    order that any machine repeats."""
     for root in _roots():
         found = []
         for folder, inner, names in os.walk(root):
-            inner[:] = [n for n in inner if n not in SKIPPED]
-            found += [Path(folder, n) for n in names if Path(n).suffix in suffixes]
+            inner[:] = [n for n in inner if n not in SKIPPED and (tests or n not in TESTS)]
+            if not tests or TESTS & set(Path(folder).relative_to(root).parts):
+                found += [Path(folder, n) for n in names if Path(n).suffix in suffixes]
         yield from sorted(found, key=lambda p: _order(p.relative_to(root)))
 
 

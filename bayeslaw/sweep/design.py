@@ -99,7 +99,7 @@ class Trunk(Design):
     """One trunk for a width: cooled at every D, and branched from every D at every D′."""
 
     def models(self, seed: int) -> Iterator[Model]:
-        for width in self.spec.widths:
+        for width in self.spec.widths_of(seed):
             yield from self.of(width, seed, self.spec.pretrain_tokens, self.spec.specialize_tokens)
 
     def of(
@@ -118,7 +118,7 @@ class Grid(Design):
     dearer, and no two D share their noise."""
 
     def models(self, seed: int) -> Iterator[Model]:
-        for width in self.spec.widths:
+        for width in self.spec.widths_of(seed):
             for d in sorted(self.spec.pretrain_tokens):
                 yield Model(width, seed, self.spec.whole(d), apart=d)
             for d in (0, *sorted(self.spec.pretrain_tokens)):
@@ -138,7 +138,7 @@ class IsoFlop(Design):
     def models(self, seed: int) -> Iterator[Model]:
         spec, step = self.spec, self.spec.rule.tokens_per_step
         dearest = max((s.work for s in spec.second_stage), default=1.0)
-        for width in spec.widths:
+        for width in spec.widths_of(seed):
             for flops in sorted(spec.flops):
                 tokens = flops / self.flops(width)
                 for share in sorted(spec.specialize_shares):

@@ -50,6 +50,16 @@ RECIPES = {
         "bytes-wsd", layers=2, head_width=16, context=64, batch=16, rate=1.6e-2, rate_width=32,
         rate_power=0.25, warmup=100, cooldown=0.2,
     ),
+    # Half the batch: a second stage of 64 k has 125 steps. runs/stdlib/README.md has the rate.
+    "bytes-fine": Recipe(
+        "bytes-fine", layers=2, head_width=16, context=64, batch=8, rate=9.8e-3, rate_width=32,
+        rate_power=0.8, warmup=200, cooldown=0.2,
+    ),
+    # For an accelerator: deeper, longer windows. runs/stdlib-gpu/README.md has the rate.
+    "bytes-wide": Recipe(
+        "bytes-wide", layers=4, head_width=32, context=256, batch=16, rate=1.2e-3, rate_width=384,
+        rate_power=1.0, warmup=200, cooldown=0.2,
+    ),
     # For tests and first steps: shallow and short.
     "tiny": Recipe(
         "tiny", layers=1, head_width=8, context=32, batch=8, rate=1.0e-2, rate_width=16,

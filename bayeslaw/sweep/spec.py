@@ -50,6 +50,7 @@ class SweepSpec(BaseModel):
     specialize_shares: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = (0.0, 0.05, 0.2)
     runs: str = ""  # file of design runs, beside the settings
     seeds: tuple[int, ...] = (0,)
+    repeat_widths: tuple[Count, ...] = ()  # those of every seed but the first; empty: all
     heldout_tokens: Tokens = 131072  # evaluated on each domain
     second_stage: tuple[SecondStage, ...] = (SecondStage(),)
     epochs: Annotated[float, Field(ge=1)] = 1.0  # how often a text may be read
@@ -119,6 +120,14 @@ class SweepSpec(BaseModel):
                              f"{recipe.tokens_per_step} tokens")  # fmt: skip
         return values
 
+    @field_validator("repeat_widths")
+    @classmethod
+    def _repeated(cls, widths: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        others = [w for w in widths if w not in info.data.get("widths", widths)]
+        if others:
+            raise ValueError(f"{others[0]} is not one of the sweep's widths; add it there")
+        return widths
+
     @field_validator("second_stage")
     @classmethod
     def _within(
@@ -139,6 +148,11 @@ class SweepSpec(BaseModel):
         if missing:
             raise ValueError(f"design '{self.design}' needs {' and '.join(missing)}; add them")
         return self
+
+    def widths_of(self, seed: int) -> tuple[int, ...]:
+        """The widths that are trained with a seed."""
+        repeated = seed != self.seeds[0] and self.repeat_widths
+        return tuple(w for w in self.widths if w in self.repeat_widths) if repeated else self.widths
 
     @property
     def rule(self) -> Recipe:

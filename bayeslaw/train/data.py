@@ -38,8 +38,13 @@ class Windows:
         most = max(map(len, self.rows), default=0) + 1
         return len(np.unique(self.order @ np.array([most, 1]))) * self.context
 
-    def step(self, i: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
-        """The i-th batch: inputs and targets, (batch, context); or a part of its windows."""
+    def step(self, i: int) -> tuple[Tensor, Tensor]:
+        """The i-th batch: inputs and targets, (batch, context)."""
+        both = self.ids(i)
+        return both[:, :-1], both[:, 1:]
+
+    def ids(self, i: int, part: slice = slice(None)) -> Tensor:
+        """The tokens of the i-th batch, (batch, context + 1); or of a part of its windows."""
         order = self.order[i * self.batch : (i + 1) * self.batch]
         if len(order) < self.batch:
             raise SweepError(
@@ -50,8 +55,7 @@ class Windows:
         for text, rows in enumerate(self.rows):
             if (here := order[:, 0] == text).any():
                 ids[here] = rows[order[here, 1]]
-        both = torch.from_numpy(ids)
-        return both[:, :-1], both[:, 1:]
+        return torch.from_numpy(ids)
 
     def again(self, tokens: int) -> Windows:
         """The same order as often as `tokens` need it: later epochs are as the first."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch import Tensor
 
 CHECK = 32  # steps between looks at the loss on an accelerator: a look waits for it
+SHAPES = 64  # compiled forms of one function that a process may have: a sweep has many widths
 
 
 def found() -> str:
@@ -26,6 +29,10 @@ def settle(device: str, threads: int) -> None:
     if device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        # Every empty tensor would be filled first, for nothing: none is read before it is written.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        # The products of training are bf16; those of judging are meant to be float32.
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
 
 
 def precision(device: str) -> AbstractContextManager[Any]:
@@ -33,10 +40,20 @@ def precision(device: str) -> AbstractContextManager[Any]:
     return nullcontext() if device == "cpu" else torch.autocast(device, torch.bfloat16)
 
 
-def compiled(model: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """What is called for the model: itself on a processor, where compiling costs more than it
-    gives for models this small."""
-    return model if device == "cpu" else torch.compile(model)
+def compiled(fn: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """What is called for a model or a loss: itself on a processor, where compiling costs more than
+    it gives for models this small. Shapes are fixed: kernels of any shape are slower."""
+    if device == "cpu":
+        return fn
+    import torch._dynamo  # late: it takes seconds
+
+    torch._dynamo.config.recompile_limit = SHAPES
+    return torch.compile(fn, dynamic=False)
+
+
+def sent(ids: Tensor, device: str) -> Tensor:
+    """Tokens on the device, without waiting for what it is at."""
+    return ids if device == "cpu" else ids.pin_memory().to(device, non_blocking=True)
 
 
 def look(device: str, step: int) -> bool:

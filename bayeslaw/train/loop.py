@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from bayeslaw.sweep.recipe import Recipe
 from bayeslaw.train import team
+from bayeslaw.train.capture import Captured
 from bayeslaw.train.data import Heldout, Windows
-from bayeslaw.train.device import compiled, look, precision
+from bayeslaw.train.device import compiled, look, precision, sent
 from bayeslaw.train.model import Decoder, make
 
 
@@ -47,7 +49,12 @@ def ready(model: Decoder, recipe: Recipe, device: str = "cpu") -> State:
         {"params": others, "weight_decay": 0.0},
     ]
     betas = (recipe.beta1, recipe.beta2)
-    return State(model, torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True), device)
+    # On an accelerator a step is replayed as it was captured: its rate is read from there.
+    rate = 0.0 if device == "cpu" else torch.zeros((), device=device)
+    optimiser = torch.optim.AdamW(
+        groups, lr=rate, betas=betas, fused=True, capturable=device != "cpu"
+    )
+    return State(model, optimiser, device)
 
 
 class CrossEntropy(torch.autograd.Function):
@@ -80,14 +87,30 @@ class Keep(Protocol):
 
 
 # model, inputs, targets, the share of the stage that lies behind -> loss, nats/token
-Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float], Tensor]
+Objective = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, float | Tensor], Tensor]
 
 
 def cross_entropy(
-    model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, share: float
+    model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, share: float | Tensor
 ) -> Tensor:
     """The usual loss, all along the stage."""
-    return CrossEntropy.apply(model(inputs).flatten(0, 1).float(), targets.flatten())
+    return mean_loss(model(inputs), targets)
+
+
+def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of logits (batch, time, vocabulary), nats/token, in float32. Compiled, torch's
+    own reads the logits no more often than `CrossEntropy` does, and leaves nothing to chance."""
+    if logits.is_cpu:
+        return CrossEntropy.apply(logits.flatten(0, 1).float(), targets.flatten())
+    return _torchs_own(logits.device.type)(logits, targets)
+
+
+@lru_cache
+def _torchs_own(device: str) -> Callable[[Tensor, Tensor], Tensor]:
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+    return compiled(loss, device)
 
 
 def train(
@@ -111,24 +134,36 @@ def train(
     state.model.train()
     together = team.Together(state.model, state.optimiser)
     model, optimiser = compiled(together.forward, state.device), together.optimiser
-    parts = _parts(team.mine(windows.batch), microbatch)
-    value = 0.0
-    for i in range(state.stage_steps, steps):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(i)
+    mine = team.mine(windows.batch)
+    parts = _parts(mine, microbatch)
+
+    def gradients(ids: Tensor, share: float | Tensor) -> Tensor:
         loss = torch.zeros((), device=state.device)
         for part, weight in parts:
-            inputs, targets = (x.to(state.device) for x in windows.step(first + i, part))
+            inputs, targets = ids[part, :-1], ids[part, 1:]
             with precision(state.device):
-                each = objective(model, inputs, targets, i / steps)
+                each = objective(model, inputs, targets, share)
             (each if weight == 1 else each * weight).backward()
             loss += each.detach() * weight
-        loss, last = team.agreed(loss), i == steps - 1
-        if (last or look(state.device, i)) and not math.isfinite(value := float(loss)):
-            return value
+        return team.agreed(loss)
+
+    def update() -> None:
         torch.nn.utils.clip_grad_norm_(together.model.parameters(), clip)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+
+    captured = state.device != "cpu" and not team.there()
+    whole = Captured(gradients, update) if captured else None
+    value = 0.0
+    for i in range(state.stage_steps, steps):
+        for group in optimiser.param_groups:
+            _set_rate(group, rate(i))
+        ids, last = sent(windows.ids(first + i, mine), state.device), i == steps - 1
+        loss = whole(ids, i / steps) if whole else gradients(ids, i / steps)
+        if (last or look(state.device, i)) and not math.isfinite(value := float(loss)):
+            return value
+        if not whole:
+            update()
         state.steps += 1
         state.stage_steps += 1
         if keep and keep.due():
@@ -139,11 +174,19 @@ def train(
     return value
 
 
+def _set_rate(group: dict[str, Any], rate: float) -> None:
+    """Where the rate is on the device it is filled in: a captured step reads it there."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
+
+
 def _parts(batch: slice, microbatch: int) -> list[tuple[slice, float]]:
-    """The parts of a process's windows, and the weight of each part's mean."""
+    """The parts of a process's windows, counted from the first, and the weight of their means."""
     count = batch.stop - batch.start
     size = min(microbatch or count, count)
-    cuts = [slice(i, min(i + size, batch.stop)) for i in range(batch.start, batch.stop, size)]
+    cuts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
     return [(c, (c.stop - c.start) / count) for c in cuts]
 
 

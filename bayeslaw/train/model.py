@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,27 @@ class Block(nn.Module):
         return x + self.down(F.silu(gate) * up)
 
 
+FEW = 1024  # tokens of a vocabulary whose gradient is a product on an accelerator
+
+
+class Lookup(torch.autograd.Function):
+    """Rows of a table (vocabulary, width) by their numbers. The gradient is a matrix product with
+    the numbers' one-hot rows: adding row by row, in an order that leaves nothing to chance, waits
+    for the commonest token's thousands of rows."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.rows = table.shape[0]
+        return table[ids]
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None]:
+        (ids,) = ctx.saved_tensors
+        hot = F.one_hot(ids.flatten(), ctx.rows).to(above.dtype)
+        return hot.T @ above.flatten(0, 1), None
+
+
 class Decoder(nn.Module):
     """Token ids (batch, time) -> logits (batch, time, vocabulary)."""
 
@@ -52,7 +74,9 @@ class Decoder(nn.Module):
         self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        x, t = self.embedding(ids), ids.shape[1]
+        few = ids.is_cuda and self.s.vocabulary <= FEW
+        x = Lookup.apply(self.embedding.weight, ids) if few else self.embedding(ids)
+        t = ids.shape[1]
         for block in self.blocks:
             x = block(x, self.cos[:t], self.sin[:t])
         return self.unembedding(self.norm(x))

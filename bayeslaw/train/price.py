@@ -17,6 +17,7 @@ from bayeslaw.train.model import Shape, verified
 from bayeslaw.train.table import second_flops
 
 MEASURED = 0.3  # seconds of real steps that a width's speed is taken from
+AT_ONCE = 200  # steps of a stage on an accelerator, which is slow to start and fast to go on
 SMALL = 30_000_000  # parameters; larger models are not built to be timed
 UTILISATION = 0.5  # of the machine's matrix products, for those
 
@@ -69,12 +70,14 @@ def speed(
             return UTILISATION * matmul_rate(device)
         state = start(rule, width, 0, s.vocabulary, device)
         text = torch.randint(s.vocabulary, (64 * rule.batch * (s.context + 1),)).numpy()
-        windows, steps = mixed([text], s.context, rule.batch, 0), 0
+        chunk, steps = 1 if device == "cpu" else AT_ONCE, 0
+        windows = mixed([text], s.context, rule.batch, 0).again(chunk * rule.tokens_per_step)
         train(state, windows, 0, 2, lambda _: 1e-4, rule.clip, microbatch=microbatch)
         began = time.perf_counter()
-        while (took := time.perf_counter() - began) < MEASURED and steps < 60:
-            train(state, windows, steps, 1, lambda _: 1e-4, rule.clip, microbatch=microbatch)
-            steps += 1
+        while (took := time.perf_counter() - began) < MEASURED and steps < 60 * chunk:
+            first = steps if chunk == 1 else 0
+            train(state, windows, first, chunk, lambda _: 1e-4, rule.clip, microbatch=microbatch)
+            steps += chunk
         return s.flops_per_token * rule.tokens_per_step * steps / took
     finally:
         torch.set_num_threads(before)

@@ -13,7 +13,7 @@ from bayeslaw.corpus import Domain
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import Recipe, SecondStage
 from bayeslaw.train.data import Windows, general, special
-from bayeslaw.train.loop import CrossEntropy, Objective, cross_entropy
+from bayeslaw.train.loop import Objective, cross_entropy, mean_loss
 from bayeslaw.train.model import Decoder
 
 
@@ -63,14 +63,19 @@ class Distilled:
         self.weight, self.anneal = weight, anneal
 
     def __call__(
-        self, model: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor, share: float
+        self,
+        model: Callable[[Tensor], Tensor],
+        inputs: Tensor,
+        targets: Tensor,
+        share: float | Tensor,
     ) -> Tensor:
         with torch.no_grad():
             before = self.before(inputs).flatten(0, 1).float().log_softmax(-1)
-        logits = model(inputs).flatten(0, 1).float()
+        found = model(inputs)
+        logits = found.flatten(0, 1).float()
         weight = self.weight * (1 - share if self.anneal else 1.0)
         kl = (before.exp() * (before - logits.log_softmax(-1))).sum(-1).mean()
-        return CrossEntropy.apply(logits, targets.flatten()) + weight * kl
+        return mean_loss(found, targets) + weight * kl
 
 
 def _weighted(parts: Mapping[str, Windows], weights: Mapping[str, float], tokens: int) -> Windows:

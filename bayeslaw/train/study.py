@@ -162,7 +162,8 @@ def _run(
     missing: list[Cell],
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Trunks first, the widest before the others; then what starts from their checkpoints."""
+    """Trunks first, the widest before the others; then what starts from their checkpoints. The
+    narrowest are done first, and what starts from them does not wait for the others."""
 
     def submit(cell: Cell) -> Any:
         trunk = _trunk_of(plan, cell)
@@ -182,7 +183,7 @@ def _run(
     trunks = sorted((t for t in plan.trunks if t in wanted), key=lambda c: -c.width)
     jobs = [(t, submit(t)) for t in trunks]
     leaves = [submit(c) for c in plan.models if c in wanted and _trunk_of(plan, c) not in wanted]
-    for trunk, job in jobs:
+    for trunk, job in reversed(jobs):
         wait(job)
         leaves += [submit(c) for c in plan.of(trunk) if c in wanted]
     for job in leaves:

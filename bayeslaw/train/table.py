@@ -17,8 +17,8 @@ from bayeslaw.sweep import Cell, Cells, SweepSpec
 
 COLUMNS = (
     "sweep", "run_id", "lineage", "seed", "params", "pretrain_tokens", "specialize_tokens",
-    "branch", "domain", "loss", "loss_se", "unique_tokens", "unique_specialize_tokens", "recipe",
-    "replay", "distill", "flops", "experts", "status",
+    "branch", "domain", "loss", "loss_se", "unique_tokens", "unique_specialize_tokens", "epochs",
+    "specialize_epochs", "recipe", "replay", "distill", "flops", "experts", "status",
 )  # fmt: skip
 TIMES = ("cell", "stage", "width", "params", "flops", "seconds", "device")
 
@@ -46,11 +46,17 @@ def _rows(
     return [
         [
             spec.name, c.run_id, c.lineage, c.seed, s.params, c.pretrain_tokens,
-            c.specialize_tokens, c.branch, domain, loss, se, unique, special, *how,
+            c.specialize_tokens, c.branch, domain, loss, se, unique, special,
+            _epochs(c.pretrain_tokens, unique), _epochs(c.specialize_tokens, special), *how,
             f"{history_flops(spec, c, vocabulary):.6g}", experts, result["status"],
         ]
         for domain, loss, se in result["rows"]
     ]  # fmt: skip
+
+
+def _epochs(tokens: int, unique: int | None) -> str:
+    """How often the text was read, of what there was of it; nothing without such a stage."""
+    return f"{tokens / unique:.4g}" if unique else ""
 
 
 def history_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:

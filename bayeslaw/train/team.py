@@ -23,9 +23,14 @@ from torch import Tensor, nn
 SHARD = "BAYESLAW_SHARD"  # set for all processes of a run whose models are sharded
 
 
+def there() -> bool:
+    """Whether torchrun started this process: a team, be it of one."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def size() -> int:
     """Processes that train one model together; 1 outside a team."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if there() else 1
 
 
 def follower() -> bool:
@@ -36,7 +41,7 @@ def follower() -> bool:
 def name() -> str:
     """In a cell's hash: a team adds in another order, hence other last digits."""
     kind = "fsdp" if os.environ.get(SHARD) else "ddp"
-    return f"{kind}{size()}" if size() > 1 else ""
+    return f"{kind}{size()}" if there() else ""
 
 
 def mine(batch: int) -> slice:
@@ -82,12 +87,12 @@ class Together:
 
     def __init__(self, model: nn.Module, optimiser: torch.optim.AdamW):
         self.full, self.full_optimiser = model, optimiser
-        self.sharded = bool(os.environ.get(SHARD)) and size() > 1
+        self.sharded = bool(os.environ.get(SHARD)) and there()
         self.forward: Callable[..., Tensor] = model
         self.model, self.optimiser = model, optimiser
         if self.sharded:
             self._shard()
-        elif size() > 1:
+        elif there():
             self.forward = nn.parallel.DistributedDataParallel(model)
 
     def _shard(self) -> None:

@@ -11,7 +11,13 @@ import pytest
 
 from bayeslaw.corpus import python_installation
 from bayeslaw.corpus.domain import CHUNK, MIN_BYTES
-from bayeslaw.corpus.python_installation import _apart, _take_docstrings, licences
+from bayeslaw.corpus.python_installation import (
+    TESTS,
+    _apart,
+    _files,
+    _take_docstrings,
+    licences,
+)
 
 MODULE = '''"""Top."""
 # a remark
@@ -46,7 +52,15 @@ def test_examples_are_parted_from_prose():
 def test_what_is_too_small_is_said():
     corpus = python_installation(cap=50_000)
     assert corpus.names == ()
-    assert {"code", "prose", "doctests", "names", "headers"} == set(corpus.manifest["left_out"])
+    names = {"code", "prose", "doctests", "names", "headers", "tests"}
+    assert names == set(corpus.manifest["left_out"])
+
+
+def test_tests_are_a_domain_of_their_own():
+    apart, rest = set(_files({".py"}, tests=True)), set(_files({".py"}))
+    assert apart
+    assert not apart & rest
+    assert all(TESTS & set(p.parts) for p in apart)
 
 
 def test_licences_are_there_for_tests():

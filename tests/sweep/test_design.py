@@ -36,6 +36,12 @@ def test_every_trunk_is_cooled_at_each_d_and_branched_to_each_domain_at_each_len
         assert {c.width for c in children} == {trunk.width}
 
 
+@pytest.mark.parametrize("design", ["trunk", "grid"])
+def test_a_seed_can_be_repeated_at_some_widths_only(design):
+    plan = cells(spec(design=design, seeds=[5, 6], repeat_widths=[32]), "digest", DOMAINS)
+    assert {(m.width, m.seed) for m in plan.models} == {(16, 5), (32, 5), (32, 6)}
+
+
 def test_keys_are_unique_and_stable():
     plan = cells(spec(), "digest", DOMAINS)
     keys = [c.key for c in plan]

@@ -52,6 +52,7 @@ FAULTS = [
     ('design = "runs"', "design 'runs' needs runs; add them"),
     ('design = "iso-flop"', "design 'iso-flop' needs flops; add them"),
     ('flops = "much"', "flops: 'much' is not a number"),
+    ("repeat_widths = [48]", "repeat_widths: 48 is not one of the sweep's widths; add it there"),
     ("processes = 0", "processes:"),
 ]
 

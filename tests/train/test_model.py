@@ -7,9 +7,10 @@ from dataclasses import astuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from bayeslaw.sweep import RECIPES
-from bayeslaw.train.model import Decoder, Shape, make, rotate, rotations, verified
+from bayeslaw.train.model import Decoder, Lookup, Shape, make, rotate, rotations, verified
 
 SHAPES = [RECIPES["bytes-wsd"].shape(w) for w in (16, 24, 32, 48, 256)]
 
@@ -89,3 +90,14 @@ def test_the_same_seed_gives_the_same_weights():
     a, b, c = (make(SHAPES[1], seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(a[n], b[n]) for n in a)
     assert not torch.equal(a["embedding.weight"], c["embedding.weight"])
+
+
+def test_the_gradient_of_a_lookup_is_that_of_an_embedding():
+    ids = torch.randint(0, 7, (3, 5))
+    table = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    above = torch.randn(3, 5, 4, dtype=torch.float64)
+    ours, theirs = Lookup.apply(table, ids), F.embedding(ids, table)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, table, above), torch.autograd.grad(theirs, table, above)
+    )
