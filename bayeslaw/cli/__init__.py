@@ -7,6 +7,7 @@ heavy is imported by the command that needs it, so that `--help` answers at once
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -29,7 +30,13 @@ def main() -> None:
     """The entry point."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # Python ends itself by the signal where Ctrl-C came in code that was made from a string.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
