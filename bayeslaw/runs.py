@@ -170,6 +170,18 @@ class Runs:
         return Fault(str(file), int(row) + 1, column, value, remedy)
 
     @property
+    def sweeps(self) -> tuple[str, ...]:
+        """Names of the sweeps, sorted."""
+        return tuple(sorted(map(str, set(self.table["sweep"]))))
+
+    def of_sweep(self, name: str) -> Runs:
+        """The rows of one sweep. Raises `RunsError` where there is none of that name."""
+        if name not in self.sweeps:
+            there = f"there is {', '.join(self.sweeps)}"
+            refuse([Fault(", ".join(self.sources), 0, "sweep", name, there)])
+        return self.select(self.table["sweep"].astype(str) == name)
+
+    @property
     def recipes(self) -> tuple[str, ...]:
         """How second stages were done, `plain` where nothing was said. The first is the one that
         laws are fitted to: `plain` where it is among several."""

@@ -15,6 +15,7 @@ from bayeslaw import read_runs as read
 from bayeslaw.errors import RunsError
 from bayeslaw.infer.fit import fit
 from bayeslaw.runs import COLUMNS, NAMES, schema
+from tests.conftest import simulated
 
 HEAD = "run_id,params,pretrain_tokens,loss,domain\n"
 SCHEMA = schema()
@@ -328,3 +329,12 @@ def test_rows_that_a_law_cannot_speak_about_are_all_named_before_anything_is_fit
             f"  row {row} (line {row + 1}), column 'pretrain_tokens' is 0.0: not finite there: "
             "additive, coupled(additive); choose another --law, or leave the row out"
         )
+
+
+def test_one_of_several_sweeps_is_picked_by_name_or_named_among_what_there_is():
+    table = pd.concat([simulated(4).assign(sweep="a"), simulated(6).assign(sweep="b")])
+    runs = Runs.from_table(table)
+    assert runs.sweeps == ("a", "b")
+    assert len(runs.of_sweep("b")) == 6
+    with pytest.raises(RunsError, match="column 'sweep' is 'c': there is a, b"):
+        runs.of_sweep("c")

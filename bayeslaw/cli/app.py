@@ -84,6 +84,9 @@ Mapped = Annotated[
 Unit = Annotated[
     str | None, typer.Option(help="Of the losses: nats/token, bits/token, nats/byte, bits/byte.")
 ]
+Sweep = Annotated[
+    str | None, typer.Option("--sweep", metavar="NAME", help="Of several, the one to look at.")
+]
 Posterior = Annotated[Path, typer.Argument(help="What `bayeslaw fit` wrote.")]
 Accept = Annotated[bool, typer.Option("--accept", help="Use a fit that failed its checks.")]
 Weights = Annotated[

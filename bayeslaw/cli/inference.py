@@ -20,6 +20,7 @@ from bayeslaw.cli.app import (
     Method,
     Posterior,
     Seed,
+    Sweep,
     Tables,
     Unit,
     amount,
@@ -55,6 +56,7 @@ def fit(
     out: Annotated[Path, typer.Option(help="Where the posterior goes.")] = Path("posterior.nc"),
     columns: Mapped = None,
     unit: Unit = None,
+    sweep: Sweep = None,
     fixed: Annotated[
         list[str] | None,
         typer.Option("--fix", metavar="NAME=NUMBER", help="Hold a parameter; again for more."),
@@ -72,6 +74,7 @@ def fit(
     from bayeslaw.runs import read_runs
 
     table = read_runs(*runs, map=mapping, unit=unit)
+    table = table if sweep is None else table.of_sweep(sweep)
     from bayeslaw.infer.allowed import left_out
     from bayeslaw.infer.fit import fit as fit_laws
 
@@ -176,6 +179,7 @@ def backtest(
     seed: Seed = 0,
     columns: Mapped = None,
     unit: Unit = None,
+    sweep: Sweep = None,
     json: Json = False,
 ) -> None:
     """Fit the smaller runs, predict the larger: how often would the intervals have held?"""
@@ -185,6 +189,7 @@ def backtest(
     from bayeslaw.runs import read_runs
 
     table = read_runs(*runs, map=mapping, unit=unit)
+    table = table if sweep is None else table.of_sweep(sweep)
     with progress("backtest") as step:
         done = test_back(table, laws or None, by, cuts or CUTS, seed, step)
     if json:

@@ -72,11 +72,11 @@ def fit(
         raise FitError(f"method '{method}' is not one of {', '.join(METHODS)}")
     if likelihood not in ("student", "normal"):
         raise FitError(f"likelihood '{likelihood}' is not one of student, normal")
-    sweeps = sorted(set(runs.table["sweep"]))
-    if len(sweeps) > 1:
+    if len(runs.sweeps) > 1:
         raise FitError(
-            f"{len(sweeps)} sweeps in one table ({', '.join(map(str, sweeps))}): their recipes may "
-            "differ by more than a law knows. Fit one at a time"
+            f"{len(runs.sweeps)} sweeps in one table ({', '.join(runs.sweeps)}): their recipes may "
+            f"differ by more than a law knows. Fit one at a time: --sweep {runs.sweeps[0]}, or "
+            f"runs.of_sweep('{runs.sweeps[0]}')"
         )
     chosen = [find_law(law) for law in laws] if laws else allowed(runs)
     if priors:
