@@ -57,7 +57,15 @@ def plan(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
-    return [*lines, *_worth(p), *_how_sure(p), *_baselines(p), *_laws(p), *_unassessed(p)]
+    return [
+        *lines,
+        *_worth(p),
+        *_how_sure(p),
+        *_baselines(p),
+        *_experts(p),
+        *_laws(p),
+        *_unassessed(p),
+    ]
 
 
 def frontier(said: dict[str, Any]) -> list[str]:
@@ -188,6 +196,22 @@ def _baselines(p: dict[str, Any]) -> list[str]:
         for b in p["baselines"]
     ]
     head = ["instead", "loss", heading(p), "regret", "P(plan better)"]
+    return ["", *table(head, rows)] if rows else []
+
+
+def _experts(p: dict[str, Any]) -> list[str]:
+    """A row for every number of branches that was measured."""
+    rows = [
+        [
+            str(c["experts"]),
+            *(_mean(c[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{c['loss']['mean']:.4f}",
+            interval(c["loss"]["interval"]),
+            f"{c['p_best']:.2f}",
+        ]
+        for c in p["experts"]["counts"]
+    ]
+    head = ["branches", "N", "D", "mean D′", "loss", heading(p), "P(best)"]
     return ["", *table(head, rows)] if rows else []
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from bayeslaw.errors import PlanError
 from bayeslaw.laws import Run
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.optimum import Optimum, Question
+from bayeslaw.plan.scores import scores
 
 SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 # Shares of compute in branches that people use as rules of thumb, by what they are called.
@@ -49,9 +49,7 @@ def scored(
     """Designs by name, with the draws of their losses. kinds: of each. Within `double()`."""
     if not optima:
         return []
-    fields = np.stack([np.stack(o.run[:3]) for o in optima.values()])
-    answers = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
-    losses, totals, risks = (np.asarray(a) for a in answers)
+    losses, totals, risks = scores(asked, list(optima.values()))
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,

@@ -12,6 +12,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.newton import Seen, newton
 from bayeslaw.plan.optimum import Optimum, Question, bent
+from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.space import Space
 
 MOST = 64_000  # draws x domains whose optima are sought; thinned beyond
@@ -60,23 +61,23 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
 
     optima: arrangement -> its optimum. all_draws: do not thin them, however many there are.
     """
-    outlook, rows = asked.outlook, np.arange(asked.outlook.draws)
-    step = 1 if all_draws else -(-outlook.draws * outlook.domains // MOST)
-    if step > 1:
-        outlook, rows = outlook.some(step), outlook.rows(step)
-        outlook = jax.device_put(outlook)
+    first = asked.outlook
+    step = 1 if all_draws else -(-first.draws * first.domains // MOST)
+    rows = first.rows(step)
     weights = np.asarray(asked.weights, float)
     losses, fields = [], []
     for name, optimum in optima.items():
-        space = asked.space(name)
+        space, outlook = asked.space(name), asked.of(name).outlook
+        if step > 1:
+            outlook = jax.device_put(outlook.some(step))
         starts = np.stack([*space.starts(), optimum.point])
         tried = np.stack([np.stack(space.design(u)[:3]) for u in starts])
         each = np.asarray(compiled.totals()(outlook, tried, weights))
         first = starts[np.nan_to_num(each, nan=np.inf).argmin(0)]
 
-        def look(u: np.ndarray, space: Space = space) -> Seen:
+        def look(u: np.ndarray, space: Space = space, seen: Outlook = outlook) -> Seen:
             designs = np.stack(space.design(u)[:3])
-            found = compiled.bends_each()(outlook, designs, weights)
+            found = compiled.bends_each()(seen, designs, weights)
             value, in_logs, blocks = map(np.asarray, found)
             return bent(space, u, value, in_logs, blocks)
 

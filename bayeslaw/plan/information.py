@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.hindsight import Hindsight
 from bayeslaw.plan.optimum import Optimum, Question, optimise
+from bayeslaw.plan.scores import scores
 
 FARTHEST = np.log(1e6)  # of the budget, in which its equivalent is sought
 PRECISE = 1e-4  # of the log of a budget
@@ -67,8 +67,7 @@ def least_budget(over: Callable[[float], float], flops: float) -> float | None:
 
 
 def _totals(asked: Question, optimum: Optimum) -> np.ndarray:
-    fields = np.stack(optimum.run[:3])[None]
-    return np.asarray(compiled.totals()(asked.outlook, fields, asked.stakes.weights))[0]
+    return scores(asked, [optimum]).totals[0]
 
 
 def _expected(asked: Question, optimum: Optimum) -> float:

@@ -11,13 +11,13 @@ from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.limits import floors
 from bayeslaw.plan.optimum import Optimum, Question, optimise, within
 from bayeslaw.plan.plan import EPSILON, Plan, answered, assessable, faults_of, question
 from bayeslaw.plan.risk import Risk
+from bayeslaw.plan.scores import scores
 from bayeslaw.plan.written import WEIGHTED
 
 STEP = 1.0  # e-folds between the budgets of a first look
@@ -174,8 +174,7 @@ def _missed(asked: Question, optima: Sequence[Optimum], prob: float) -> np.ndarr
 
 
 def _losses(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
-    fields = np.stack([np.stack(o.run[:3]) for o in optima])
-    return np.asarray(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[0])
+    return scores(asked, optima).losses
 
 
 def _refuse(

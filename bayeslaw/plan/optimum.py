@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
@@ -40,7 +41,8 @@ class Question:
     The draws are fixed, so that the answer is deterministic. reference: (draw,), taken off the
     loss: each draw's best, where the risk is on regret. credence: (draw,), how much a draw counts
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
-    the risk is of the largest shortfall (see `Stakes`).
+    the risk is of the largest shortfall (see `Stakes`). others: arrangement -> its outlook, where
+    that is not the laws' own. copies: branches of each domain.
     """
 
     outlook: Outlook
@@ -52,6 +54,14 @@ class Question:
     reference: np.ndarray | None = None
     credence: np.ndarray | None = None
     targets: np.ndarray | None = None
+    others: Mapping[str, Outlook] = field(default_factory=dict)
+    copies: float = 1.0
+
+    def of(self, arrangement: str) -> Question:
+        """The question of one arrangement, on its own outlook."""
+        if arrangement not in self.others:
+            return self
+        return self._keeping(outlook=self.others[arrangement], others={})
 
     @property
     def expected(self) -> Question:
@@ -79,12 +89,16 @@ class Question:
     def space(self, arrangement: str, pins: Mapping[str, float] | None = None) -> Space:
         two_stage = any(law.two_stage for law in self.outlook.curves.laws)
         kind = ARRANGEMENTS[arrangement]
-        return Space(kind, len(self.names), two_stage, self.bounds, self.flops, pins)
+        return Space(kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.copies)
 
     def at(self, flops: float) -> Question:
         """The same question at another budget."""
-        other = replace(self, flops=flops)
-        for name in ("stakes", "few_stakes"):  # what does not depend on the budget
+        return self._keeping(flops=flops)
+
+    def _keeping(self, **changed: Any) -> Question:
+        """Another question of the same stakes."""
+        other = replace(self, **changed)
+        for name in ("stakes", "few_stakes"):  # what depends on neither budget nor outlook
             if name in self.__dict__:
                 other.__dict__[name] = self.__dict__[name]
         return other
@@ -117,7 +131,7 @@ def optimise(
     L-BFGS-B for any other risk. pins: coordinate -> log value to hold for every domain. Within
     `double()`.
     """
-    space = asked.space(arrangement, pins)
+    asked, space = asked.of(arrangement), asked.space(arrangement, pins)
     few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN)
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     starts = few.best(space.starts()) if start is None else [space.spent(start)]
@@ -140,7 +154,7 @@ def price(asked: Question, optimum: Optimum) -> float:
     use of it is better (the envelope theorem). Of a risk that has a smooth stand-in it is that of
     the stand-in: one order statistic's own slope is chance. A reference is held. Within
     `double()`."""
-    space = asked.space(optimum.arrangement)
+    asked, space = asked.of(optimum.arrangement), asked.space(optimum.arrangement)
     fields = np.stack(optimum.run[:3])
     found = compiled.slopes(asked.risk.descents[0])
     _, in_logs = found(asked.outlook, fields, asked.stakes)
@@ -157,7 +171,7 @@ def within(asked: Question, optimum: Optimum, pins: Mapping[str, float] | None =
     rising = optimum.rising
     if not (price(asked, optimum) < -FREE if rising is None else rising):
         return optimum
-    space = asked.space(optimum.arrangement, pins)
+    asked, space = asked.of(optimum.arrangement), asked.space(optimum.arrangement, pins)
     few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(optimum.point[None])
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     u = everything.descend(few, ceiling=True).point[0]

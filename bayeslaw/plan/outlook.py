@@ -24,6 +24,7 @@ from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.discrepancy import AXES, Discrepancy, learnt
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
+from bayeslaw.plan.offset import Offset
 
 Kind = Literal["mean", "calibrated"]
 KINDS: tuple[Kind, ...] = ("mean", "calibrated")
@@ -84,10 +85,12 @@ class _Unit:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Draws of laws, and of what they may get wrong. A pytree whose laws are static."""
+    """Draws of laws, and of what they may get wrong. A pytree whose laws are static. offset: of
+    another way to train, from what they say of the usual one."""
 
     curves: Curves
     beyond: Beyond | None = None
+    offset: Offset | None = None
 
     @classmethod
     def of(
@@ -108,7 +111,11 @@ class Outlook:
             return self
         slopes = np.array(self.beyond.slopes)
         slopes[rows] -= np.tensordot(weight, slopes[rows], 1)
-        return Outlook(self.curves, replace(self.beyond, slopes=slopes))
+        return replace(self, beyond=replace(self.beyond, slopes=slopes))
+
+    def reference(self, run: Run) -> Run:
+        """The design that the laws are asked about."""
+        return run if self.offset is None else self.offset.reference(run)
 
     @cached_property
     def few(self) -> Outlook:
@@ -125,8 +132,11 @@ class Outlook:
 
     def log_loss(self, run: Run) -> jax.Array:
         """log L, (draw, domain), of one design: fields are scalars or of shape (domain,)."""
-        full = Run(*[jnp.broadcast_to(f, (self.domains,)) for f in run])
+        asked = Run(*[jnp.broadcast_to(f, (self.domains,)) for f in run])
+        full = self.reference(asked)
         log_loss = self.curves.log_loss(full)
+        if self.offset is not None:
+            log_loss = log_loss + self.offset.of(asked)
         if self.beyond is None:
             return log_loss
         distance = self.beyond.distance(full)
@@ -135,7 +145,8 @@ class Outlook:
     def log_loss_each(self, run: Run, width: float = 0.0) -> jax.Array:
         """log L, (draw, domain), where every draw has a design: fields of shape (draw, domain).
         width: e-folds over which the edge of the sweep is rounded."""
-        full = Run(*[jnp.broadcast_to(f, (self.draws, self.domains)) for f in run])
+        asked = Run(*[jnp.broadcast_to(f, (self.draws, self.domains)) for f in run])
+        full = self.reference(asked)
         parts, first = [], 0
         for law, theta, at in zip(
             self.curves.laws, self.curves.thetas, self.curves.ats, strict=True
@@ -150,6 +161,8 @@ class Outlook:
             parts.append(over(own, at.loss, theta))
             first += count
         log_loss = jnp.concatenate(parts)
+        if self.offset is not None:
+            log_loss = log_loss + self.offset.of(asked)
         if self.beyond is None:
             return log_loss
         distance = self.beyond.distance(full, width)
@@ -183,10 +196,11 @@ class Outlook:
             first = min(step // 2, next(iter(theta.values())).shape[0] - 1)
             thetas.append({n: v[first::step] for n, v in theta.items()})
         curves = replace(self.curves, thetas=tuple(thetas))
-        if self.beyond is None:
-            return Outlook(curves)
-        slopes = self.beyond.slopes[self.rows(step)]
-        return Outlook(curves, replace(self.beyond, slopes=slopes))
+        kept = self.rows(step)
+        beyond, offset = self.beyond, self.offset
+        if beyond is not None:
+            beyond = replace(beyond, slopes=beyond.slopes[kept])
+        return Outlook(curves, beyond, None if offset is None else offset.rows(kept))
 
 
 def check_kind(fitted: Ensemble, kind: str) -> None:
@@ -199,6 +213,6 @@ def check_kind(fitted: Ensemble, kind: str) -> None:
 
 for _cls, _fields in (
     (Beyond, ["low", "high", "each", "shortest", "slopes"]),
-    (Outlook, ["curves", "beyond"]),
+    (Outlook, ["curves", "beyond", "offset"]),
 ):
     jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,10 +21,12 @@ from bayeslaw.plan.bounds import bounds_of
 from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
 from bayeslaw.plan.devices import Hardware
+from bayeslaw.plan.experts import Experts, by_experts
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
 from bayeslaw.plan.information import Information, information
 from bayeslaw.plan.limits import Term, limits
+from bayeslaw.plan.offset import offset_of
 from bayeslaw.plan.optimum import Optimum, Question, optimise, price, within
 from bayeslaw.plan.outlook import Outlook, check_kind
 from bayeslaw.plan.region import Region, near_optimal
@@ -144,10 +146,17 @@ class Plan:
             return max(0.0, price(self._spent, _as_optimum(self.chosen)))
 
     @cached_property
+    def experts(self) -> Experts:
+        """One trunk and its branches, by the number of branches."""
+        with double():
+            return by_experts(self.fitted, self.asked)
+
+    @cached_property
     def limits(self) -> tuple[Term, ...]:
         """The laws' terms at the plan, largest first."""
+        outlook = self.asked.of(self.chosen.arrangement).outlook
         with double():
-            return limits(self.asked.outlook.curves, self.chosen.run, self.weights)
+            return limits(outlook.curves, outlook.reference(self.chosen.run), self.weights)
 
     @cached_property
     def alone(self) -> list[Alone]:
@@ -246,7 +255,10 @@ def answered(
     others = tuple(c for c in found if c is not chosen)
     wanted = asked.weights > 0  # a model that nobody wants goes nowhere
     beyond = {
-        name: float(factor[wanted].max()) for name, factor in fitted.beyond(chosen.run).items()
+        name: float(factor[wanted].max())
+        for name, factor in fitted.beyond(
+            asked.of(chosen.arrangement).outlook.reference(chosen.run)
+        ).items()
     }
     return Plan(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
@@ -283,7 +295,8 @@ def question(
     assert share is not None
     assert bounds is not None
     outlook = _outlook(fitted, kind, draws, seed)
-    return Question(outlook, budget.flops, share, found, bounds, fitted.domains)
+    others = _others(fitted, kind, draws, seed, stretch)
+    return Question(outlook, budget.flops, share, found, bounds, fitted.domains, others=others)
 
 
 def faults_of(
@@ -307,6 +320,23 @@ def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
     """An ensemble's outlook on the device; planned on again and again."""
     with double():
         return jax.device_put(Outlook.of(fitted, kind, draws, seed))
+
+
+@lru_cache(maxsize=4)
+def _others(
+    fitted: Ensemble, kind: str, draws: int, seed: int, stretch: float
+) -> dict[str, Outlook]:
+    """The outlooks of arrangements that runs speak for, and laws do not."""
+    outlook = _outlook(fitted, kind, draws, seed)
+    found = {}
+    for name, arrangement in ARRANGEMENTS.items():
+        contrast = arrangement.contrast(fitted)
+        if contrast is None or arrangement.unassessable(fitted):
+            continue
+        with double():
+            offset = offset_of(fitted, contrast, outlook.log_loss, draws, stretch, seed)
+            found[name] = jax.device_put(replace(outlook, offset=offset))
+    return found
 
 
 def with_reference(asked: Question, arrangements: Sequence[str], on: str) -> Question:

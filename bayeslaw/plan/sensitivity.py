@@ -14,7 +14,7 @@ import numpy as np
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.optimum import Optimum, Question, optimise
-from bayeslaw.plan.stakes import totals
+from bayeslaw.plan.scores import scores
 
 POWERS = (0.5, 2.0)  # that a prior is raised to
 FEWEST = 20.0  # effective draws, for a plan made of reweighted ones
@@ -92,7 +92,7 @@ def prior_shifts(
     and what it gets wrong its mean of 0. In a hierarchy the priors are those of the means and of
     the pooling sds.
     """
-    expected = asked.expected
+    expected = asked.of(optimum.arrangement).expected
     base = optimise(expected, optimum.arrangement, start=optimum.point)
     before = _expected(expected, [base])[0]
     found, first, draws = [], 0, asked.outlook.draws
@@ -113,7 +113,7 @@ def prior_shifts(
                 if effective >= FEWEST:
                     credence = np.full(draws, 1 / draws)
                     credence[own] = weight * len(rows) / draws
-                    outlook = asked.outlook.centred(own, weight)
+                    outlook = expected.outlook.centred(own, weight)
                     its = replace(expected, outlook=outlook, credence=credence)
                     shift = _shifted(shift, its, base, before)
                 found.append(shift)
@@ -137,6 +137,4 @@ def _counts(asked: Question) -> list[int]:
 
 
 def _expected(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
-    fields = np.stack([np.stack(o.run[:3]) for o in optima])
-    draws = np.asarray(totals()(asked.outlook, fields, asked.stakes.weights))
-    return draws @ np.asarray(asked.stakes.credence)
+    return scores(asked, optima).totals @ np.asarray(asked.stakes.credence)

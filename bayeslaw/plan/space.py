@@ -22,7 +22,7 @@ class Space:
     The logs of N, D and D′ are u Tᵀ for a constant matrix T, and every stage costs the exponential
     of something linear in u. Without a first stage the second coordinate is D′/N. What an
     arrangement has in common is the same in every row. N takes what the ratios leave of the budget,
-    so a plan's domain of validity is a box of the ratios.
+    so a plan's domain of validity is a box of the ratios. copies: second stages of each domain.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class Space:
         bounds: Bounds,
         flops: float,
         pins: Mapping[str, float] | None = None,
+        copies: float = 1.0,
     ):
         first, second = arrangement.stages[0], arrangement.stages[1] and two_stage
         self.domains, self.flops = domains, flops
@@ -46,7 +47,7 @@ class Space:
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        self.times = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
+        self.times = np.where(self.stages, np.where(once, 1.0 / domains, [1.0, copies]), 0.0)
         self.low, self.high = np.array(
             [
                 (-np.inf, np.inf),

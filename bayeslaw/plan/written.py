@@ -47,6 +47,7 @@ def written(p: Plan) -> dict[str, Any]:
         "at_bound": list(c.at_bound),
         "extrapolation": dict(p.extrapolation),
         "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.not_assessable],
+        "experts": _experts(p),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -119,6 +120,23 @@ def _targets(p: Plan) -> dict[str, Any] | None:
         "losses": {n: float(t) for n, t in zip(names, targets, strict=True) if np.isfinite(t)},
         "p_reached": p.p_reached,
     }
+
+
+def _experts(p: Plan) -> dict[str, Any]:
+    """One trunk and its branches at the budget, by how many branches there are."""
+    counts = [
+        {
+            "experts": c.experts,
+            **sizes("trunk", c.run, p.domains),
+            "models": c.experts,
+            "served_params": float(c.run.params[0] * c.experts),
+            "loss": said(p, c.totals),
+            "risk_value": c.risk,
+            "p_best": c.p_best,
+        }
+        for c in p.experts.counts
+    ]
+    return {"not_assessable": p.experts.unassessable or None, "counts": counts}
 
 
 def _region(p: Plan) -> dict[str, Any]:
