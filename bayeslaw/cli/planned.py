@@ -62,7 +62,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         *_worth(p),
         *_how_sure(p),
         *_baselines(p),
-        *_experts(p),
+        *_choices(p),
         *_laws(p),
         *_unassessed(p),
     ]
@@ -199,20 +199,29 @@ def _baselines(p: dict[str, Any]) -> list[str]:
     return ["", *table(head, rows)] if rows else []
 
 
-def _experts(p: dict[str, Any]) -> list[str]:
-    """A row for every number of branches that was measured."""
-    rows = [
-        [
-            str(c["experts"]),
-            *(_mean(c[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
-            f"{c['loss']['mean']:.4f}",
-            interval(c["loss"]["interval"]),
-            f"{c['p_best']:.2f}",
+def _choices(p: dict[str, Any]) -> list[str]:
+    """A row for every number of branches, and for every share of replay, that was measured."""
+    lines = []
+    for found, key, name in (
+        (p["experts"]["counts"], "experts", "branches"),
+        (p["replay"]["shares"], "replay", "replay"),
+    ):
+        forgets = any(c.get("forgetting") for c in found)
+        rows = [
+            [
+                f"{c[key]:g}",
+                *(_mean(c[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+                f"{c['loss']['mean']:.4f}",
+                interval(c["loss"]["interval"]),
+                f"{c['p_best']:.2f}",
+                *([f"{c['forgetting']['mean']:+.4f}"] if forgets else []),
+            ]
+            for c in found
         ]
-        for c in p["experts"]["counts"]
-    ]
-    head = ["branches", "N", "D", "mean D′", "loss", heading(p), "P(best)"]
-    return ["", *table(head, rows)] if rows else []
+        head = [name, "N", "D", "mean D′", "loss", heading(p), "P(best)"]
+        head += ["forgets"] if forgets else []
+        lines += ["", *table(head, rows)] if rows else []
+    return lines
 
 
 def _laws(p: dict[str, Any]) -> list[str]:

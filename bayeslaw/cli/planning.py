@@ -105,6 +105,9 @@ def plan(
     designs: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Your own designs, scored beside it: CSV.")
     ] = None,
+    forgetting: Annotated[
+        Path | None, typer.Option(metavar="POSTERIOR", help="A fit of --law forgetting.")
+    ] = None,
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
@@ -128,6 +131,8 @@ def plan(
         )
     if losses and (risk, on) != ("mean", "loss"):
         raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
+    if losses and forgetting is not None:
+        raise BayeslawError("--forgetting goes with a budget, not with --target")
     about = {"precision": precision, "mfu": mfu, "count": count}
     about = {name: value for name, value in about.items() if value is not None}
     of_device = [*about, *(["devices"] if devices is not None else [])]
@@ -151,6 +156,7 @@ def plan(
         flops = hardware.flops(*hours)
     fitted = usable(read_posterior(posterior), accept)
     mine = read_own(designs, fitted.domains) if designs is not None else None
+    lost = read_posterior(forgetting) if forgetting is not None else None
     with progress("planning"):
         if losses:
             chosen = reach(
@@ -162,6 +168,7 @@ def plan(
             chosen = choose(
                 fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
+                forgetting=lost,
             )  # fmt: skip
         said = chosen.to_json()
     if out is not None:

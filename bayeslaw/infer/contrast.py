@@ -13,7 +13,7 @@ import pandas as pd
 from bayeslaw.runs import Runs
 
 TWIN = ["sweep", "lineage", "params", "pretrain_tokens", "specialize_tokens", "domain"]
-WAYS = ("joint", "scratch", "experts")
+WAYS = ("joint", "scratch", "experts", "replay")
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Contrast:
     """Runs of one way, a row for every domain that a model was measured on; columns of one length.
 
     way: `joint`, second stages on several domains at once; `scratch`, runs without a first stage;
-    `experts`, branches of splits whose count K was noted. domain: its number among the fit's.
+    `experts`, branches of splits whose count K was noted; `replay`, branches with a share of
+    general data. level: that count or share; else not a number. domain: its number among the fit's.
     log_loss, and log_se: its relative standard error, 0 where none was measured. twin: the log loss
     of the run of the usual way from the same trunk with the same tokens; not a number where there
     is none.
@@ -31,7 +32,7 @@ class Contrast:
     params: np.ndarray
     pretrain_tokens: np.ndarray
     specialize_tokens: np.ndarray
-    experts: np.ndarray
+    level: np.ndarray
     domain: np.ndarray
     lineage: np.ndarray
     log_loss: np.ndarray
@@ -70,6 +71,10 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...]) -> tuple[Contrast, ...]:
         "scratch": split & (recipe == "scratch") & (t["branch"] == t["domain"]) & clean,
         "experts": own & (t["experts"] > 0),
     }
+    rows["replay"] = (
+        split & (t["replay"] > 0) & ~(t["distill"] > 0) & (t["branch"] == t["domain"])
+        & (recipe == "replay")
+    )  # fmt: skip
     rows["experts"] &= t.loc[rows["experts"], "experts"].nunique() > 1  # or nothing to compare
     plain = t[own].drop_duplicates(TWIN).set_index(TWIN)["loss"]
     found = [_contrast(way, t[rows[way]], plain, domains) for way in WAYS if rows[way].any()]
@@ -79,14 +84,14 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...]) -> tuple[Contrast, ...]:
 def _contrast(way: str, t: pd.DataFrame, plain: pd.Series, domains: tuple[str, ...]) -> Contrast:
     loss = t["loss"].to_numpy(float)
     twin = np.full(len(t), np.nan)
-    if way == "joint":
+    if way in ("joint", "replay"):
         twin = np.log(plain.reindex(pd.MultiIndex.from_frame(t[TWIN])).to_numpy(float))
     return Contrast(
         way,
         t["params"].to_numpy(float),
         t["pretrain_tokens"].to_numpy(float),
         t["specialize_tokens"].to_numpy(float),
-        t["experts"].to_numpy(float),
+        t[way].to_numpy(float) if way in t else np.full(len(t), np.nan),
         np.array([domains.index(d) for d in t["domain"]]),
         t.groupby(["sweep", "lineage"]).ngroup().to_numpy(),
         np.log(loss),

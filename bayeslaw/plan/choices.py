@@ -1,69 +1,138 @@
-"""How many branches: the counts K that the runs have tried, against each other."""
+"""Choices that are no number to optimise: how many branches, how much replay. Those that the runs
+have tried are set against each other, each at its own best trunk."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
+from bayeslaw.infer.contrast import Contrast
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.offset import experts_of
+from bayeslaw.plan.offset import levels_of
 from bayeslaw.plan.optimum import Question, optimise
+from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.scores import scores
 
 
 @dataclass(frozen=True)
-class Count:
-    """One trunk with `experts` branches at its best design. run: fields (domain,), D′ of each
-    branch. totals: Σ wₖ Lₖ, (draw,). p_best: probability that no other count has a lower loss."""
+class Choice:
+    """One trunk at its best design, one thing about its branches chosen. run: fields (domain,), D′
+    of each branch. totals: Σ wₖ Lₖ, (draw,). p_best: probability that no other choice has a lower
+    loss. forgetting: by how much more the branches lose on other domains than their trunk would,
+    (draw,) of another fit; None where there is none."""
 
-    experts: int
+    value: float
     run: Run
     totals: np.ndarray
     risk: float
     p_best: float
+    forgetting: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Experts:
-    """counts: in their order; empty where the runs cannot speak, and then `unassessable` says
-    why."""
+class Choices:
+    """each: in their order; empty where the runs cannot speak, and then `unassessable` says why."""
 
-    counts: tuple[Count, ...] = ()
+    each: tuple[Choice, ...] = ()
     unassessable: str = ""
 
 
-def by_experts(fitted: Ensemble, asked: Question) -> Experts:
-    """The trunk's optimum for every count that was measured. Within `double()`.
+def by_experts(fitted: Ensemble, asked: Question) -> Choices:
+    """Every count K of branches that was measured. Within `double()`.
 
     K branches serve the domains evenly: each domain has K over their number, of D′ₖ tokens each,
     and training costs 6 N (D + K/domains Σ D′ₖ). What a count changes in the loss beyond its tokens
     is one pooled effect for all domains; counts between those that were measured are not told.
     """
-    contrast = next((c for c in fitted.contrasts if c.way == "experts"), None)
+    contrast = _contrast(fitted, "experts")
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
-        return Experts(unassessable=reason)
+        return Choices(unassessable=reason)
     if contrast is None:
-        return Experts(unassessable="no two counts of experts were measured")
-    outlook = asked.outlook
-    found = []
-    for count, offset in experts_of(fitted, contrast, outlook.log_loss, outlook.draws).items():
-        its = replace(
-            asked,
-            outlook=jax.device_put(replace(outlook, offset=offset)),
-            others={},
-            copies=count / len(asked.names),
+        return Choices(unassessable="no two counts of experts were measured")
+    outlooks = _outlooks(fitted, asked, contrast)
+    per_domain = [count / len(asked.names) for count in outlooks]
+    return _compared(asked, list(outlooks), list(outlooks.values()), per_domain)
+
+
+def by_replay(fitted: Ensemble, asked: Question, forgetting: Ensemble | None = None) -> Choices:
+    """Every share of general data in the second stage that was measured, and none. Within
+    `double()`.
+
+    By the laws, where they know replay; else one pooled effect for each share. forgetting: a fit of
+    laws of other branches, which says what a share keeps from being forgotten.
+    """
+    contrast = _contrast(fitted, "replay")
+    if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
+        return Choices(unassessable=reason)
+    if contrast is None:
+        return Choices(unassessable="no runs of recipe replay")
+    laws = [m.law for m in fitted.members if m.weight > 0]
+    if all("replay" in law.inputs for law in laws):
+        shares = {0.0, *contrast.level.tolist()}
+        outlooks = {s: jax.device_put(replace(asked.outlook, replay=s)) for s in sorted(shares)}
+    else:
+        outlooks = {0.0: asked.outlook, **_outlooks(fitted, asked, contrast)}
+    found = _compared(asked, list(outlooks), list(outlooks.values()), [1.0] * len(outlooks))
+    if forgetting is None:
+        return found
+    each = [replace(c, forgetting=_forgotten(forgetting, asked, c)) for c in found.each]
+    return replace(found, each=tuple(each))
+
+
+def forgetting_faults(fitted: Ensemble, forgetting: Ensemble) -> list[str]:
+    """Why a fit cannot say what branches of another fit forget."""
+    faults = []
+    if any(m.law.rows == "own branch" for m in forgetting.members):
+        names = ", ".join(m.law.name for m in forgetting.members)
+        faults.append(
+            f"forgetting: {names} speaks of branches on their own domain; fit `forgetting`"
         )
+    if missing := [d for d in fitted.domains if d not in forgetting.domains]:
+        faults.append(f"forgetting: its fit has no domain {', '.join(missing)}")
+    return faults
+
+
+def _contrast(fitted: Ensemble, way: str) -> Contrast | None:
+    return next((c for c in fitted.contrasts if c.way == way), None)
+
+
+def _outlooks(fitted: Ensemble, asked: Question, contrast: Contrast) -> dict[float, Outlook]:
+    """Each level that was measured, with its pooled effect."""
+    outlook = asked.outlook
+    found = levels_of(fitted, contrast, outlook.log_loss, outlook.draws)
+    return {v: jax.device_put(replace(outlook, offset=o)) for v, o in found.items()}
+
+
+def _compared(
+    asked: Question,
+    values: Sequence[float],
+    outlooks: Sequence[Outlook],
+    copies: Sequence[float],
+) -> Choices:
+    found = []
+    for outlook, each in zip(outlooks, copies, strict=True):
+        its = replace(asked, outlook=outlook, others={}, copies=each)
         best = optimise(its, "trunk")
-        found.append((count, best.run, scores(its, [best])))
-    totals = np.array([s.totals[0] for _, _, s in found])
+        found.append((best.run, scores(its, [best])))
+    totals = np.array([s.totals[0] for _, s in found])
     best_of = (totals <= totals.min(0)).mean(1)
-    return Experts(
+    return Choices(
         tuple(
-            Count(count, run, s.totals[0], float(s.risks[0]), float(p))
-            for (count, run, s), p in zip(found, best_of, strict=True)
+            Choice(value, run, s.totals[0], float(s.risks[0]), float(p))
+            for value, (run, s), p in zip(values, found, best_of, strict=True)
         )
     )
+
+
+def _forgotten(fitted: Ensemble, asked: Question, choice: Choice) -> np.ndarray:
+    """The weighted loss on a domain of a branch on another, less that of the trunk as it is."""
+    n, d, split = (np.mean(f) for f in choice.run[:3])
+    both = Run(n, d, np.array([split, 0.0]), replay=choice.value)
+    losses = fitted.losses(both, "mean", asked.outlook.draws)
+    kept = [fitted.domains.index(name) for name in asked.names]
+    return np.asarray((losses[:, 0] - losses[:, 1])[:, kept] @ asked.weights)

@@ -25,7 +25,7 @@ from bayeslaw.laws import Run
 # Prior sds, of log loss: of what all domains share, of what one has of its own, of an e-fold of the
 # ratio and of N. That of N is what an offset may change by beyond the sizes that were measured.
 SHARED, OWN, RATIO, SIZE = 0.3, 0.1, 0.05, 0.015
-EXPERTS = 0.1  # of a count K
+LEVEL = 0.1  # of one count of branches, of one share of replay
 LIKE = 4.0  # runs whose scatter the laws' own noise counts as, when that of these runs is weighed
 
 
@@ -50,6 +50,7 @@ WAYS: dict[str, Way] = {
         lambda x: jnp.log(x.specialize_tokens / x.params),
     ),
     "experts": Way(lambda x: x, lambda x: jnp.zeros_like(x.params)),
+    "replay": Way(lambda x: x, lambda x: jnp.zeros_like(x.params)),
 }
 
 
@@ -116,22 +117,22 @@ def offset_of(
     )  # fmt: skip
 
 
-def experts_of(
+def levels_of(
     fitted: Ensemble,
     contrast: Contrast,
     curves: Callable[[Run], Any],
     draws: int,
     seed: int = 0,
-) -> dict[int, Offset]:
-    """K -> its offset, of the counts that were measured: one effect a count, pooled, the same for
-    all domains."""
-    counts, member = np.unique(contrast.experts.astype(int), return_inverse=True)
-    columns, prior = np.eye(len(counts))[member], np.full(len(counts), EXPERTS)
+) -> dict[float, Offset]:
+    """Level -> its offset, of those of `experts` or `replay` that were measured: one effect each,
+    pooled, the same for all domains."""
+    levels, member = np.unique(contrast.level, return_inverse=True)
+    columns, prior = np.eye(len(levels))[member], np.full(len(levels), LEVEL)
     found = _coefficients(fitted, contrast, curves, draws, columns, prior, seed)
     still, none = np.zeros((draws, 2)), np.zeros(2)
     return {
-        int(count): Offset("experts", found[:, i : i + 1], still, none, 0.0, 0.0)
-        for i, count in enumerate(counts)
+        float(level): Offset(contrast.way, found[:, i : i + 1], still, none, 0.0, 0.0)
+        for i, level in enumerate(levels)
     }
 
 

@@ -86,11 +86,13 @@ class _Unit:
 @dataclass(frozen=True)
 class Outlook:
     """Draws of laws, and of what they may get wrong. A pytree whose laws are static. offset: of
-    another way to train, from what they say of the usual one."""
+    another way to train, from what they say of the usual one. replay: the share of general data in
+    the second stage, for laws that know it."""
 
     curves: Curves
     beyond: Beyond | None = None
     offset: Offset | None = None
+    replay: Any = None
 
     @classmethod
     def of(
@@ -115,6 +117,8 @@ class Outlook:
 
     def reference(self, run: Run) -> Run:
         """The design that the laws are asked about."""
+        if self.replay is not None:
+            run = run._replace(replay=jnp.full_like(run.params, self.replay))
         return run if self.offset is None else self.offset.reference(run)
 
     @cached_property
@@ -200,7 +204,8 @@ class Outlook:
         beyond, offset = self.beyond, self.offset
         if beyond is not None:
             beyond = replace(beyond, slopes=beyond.slopes[kept])
-        return Outlook(curves, beyond, None if offset is None else offset.rows(kept))
+        offset = None if offset is None else offset.rows(kept)
+        return replace(self, curves=curves, beyond=beyond, offset=offset)
 
 
 def check_kind(fitted: Ensemble, kind: str) -> None:
@@ -213,6 +218,6 @@ def check_kind(fitted: Ensemble, kind: str) -> None:
 
 for _cls, _fields in (
     (Beyond, ["low", "high", "each", "shortest", "slopes"]),
-    (Outlook, ["curves", "beyond", "offset"]),
+    (Outlook, ["curves", "beyond", "offset", "replay"]),
 ):
     jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

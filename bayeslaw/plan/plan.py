@@ -20,8 +20,8 @@ from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
 from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
+from bayeslaw.plan.choices import Choices, by_experts, by_replay, forgetting_faults
 from bayeslaw.plan.devices import Hardware
-from bayeslaw.plan.experts import Experts, by_experts
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
 from bayeslaw.plan.information import Information, information
@@ -44,7 +44,8 @@ class Plan:
     """The answer. `to_json` is its file; every field is described there by its name.
 
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
-    thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
+    thumb, and the caller's designs, at the same budget. forgetting: a fit of laws of other
+    branches, or none. flops: the budget, a ceiling. passed:
     whether any law passed the gate; else this is the plan of a fit that failed it.
 
     What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
@@ -68,6 +69,7 @@ class Plan:
     asked: Question = field(repr=False)
     fitted: Ensemble = field(repr=False)
     hardware: Hardware | None = None
+    forgetting: Ensemble | None = field(default=None, repr=False)
 
     @cached_property
     def by_arrangement(self) -> dict[str, Candidate]:
@@ -146,10 +148,16 @@ class Plan:
             return max(0.0, price(self._spent, _as_optimum(self.chosen)))
 
     @cached_property
-    def experts(self) -> Experts:
+    def experts(self) -> Choices:
         """One trunk and its branches, by the number of branches."""
         with double():
             return by_experts(self.fitted, self.asked)
+
+    @cached_property
+    def replay(self) -> Choices:
+        """The same, by the share of general data in the second stage."""
+        with double():
+            return by_replay(self.fitted, self.asked, self.forgetting)
 
     @cached_property
     def limits(self) -> tuple[Term, ...]:
@@ -211,6 +219,7 @@ def plan(
     epsilon: float = EPSILON,
     seed: int = 0,
     hardware: Hardware | None = None,
+    forgetting: Ensemble | None = None,
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
@@ -223,14 +232,19 @@ def plan(
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
     good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
-    `hardware.flops(gpu_hours=…)` is a budget.
+    `hardware.flops(gpu_hours=…)` is a budget. forgetting: a fit of laws of other branches to the
+    same domains, for what shares of replay keep from being forgotten.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
     also = faults_of(fitted, arrangements, prob, epsilon, designs)
+    if forgetting is not None:
+        forgetting = forgetting.accept(accept)
+        also += forgetting_faults(fitted, forgetting)
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also)
-    return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
+    answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
+    return replace(answer, forgetting=forgetting)
 
 
 def answered(

@@ -14,6 +14,7 @@ from bayeslaw.laws import Run
 from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
+    from bayeslaw.plan.choices import Choices
     from bayeslaw.plan.plan import Plan
 
 SCHEMA = 1
@@ -47,7 +48,8 @@ def written(p: Plan) -> dict[str, Any]:
         "at_bound": list(c.at_bound),
         "extrapolation": dict(p.extrapolation),
         "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.not_assessable],
-        "experts": _experts(p),
+        "experts": _choices(p, p.experts, "experts"),
+        "replay": _choices(p, p.replay, "replay"),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -122,21 +124,21 @@ def _targets(p: Plan) -> dict[str, Any] | None:
     }
 
 
-def _experts(p: Plan) -> dict[str, Any]:
-    """One trunk and its branches at the budget, by how many branches there are."""
-    counts = [
-        {
-            "experts": c.experts,
-            **sizes("trunk", c.run, p.domains),
-            "models": c.experts,
-            "served_params": float(c.run.params[0] * c.experts),
-            "loss": said(p, c.totals),
-            "risk_value": c.risk,
-            "p_best": c.p_best,
-        }
-        for c in p.experts.counts
-    ]
-    return {"not_assessable": p.experts.unassessable or None, "counts": counts}
+def _choices(p: Plan, choices: Choices, named: str) -> dict[str, Any]:
+    """One trunk and its branches at the budget, by one thing that the runs have tried."""
+    found = []
+    for c in choices.each:
+        entry = {named: c.value, **sizes("trunk", c.run, p.domains)}
+        if named == "experts":
+            served = float(c.run.params[0] * c.value)
+            entry |= {"experts": int(c.value), "models": int(c.value), "served_params": served}
+        if named == "replay":
+            lost = c.forgetting
+            entry |= {"forgetting": None if lost is None else said(p, lost)}
+        entry |= {"loss": said(p, c.totals), "risk_value": c.risk, "p_best": c.p_best}
+        found.append(entry)
+    key = "counts" if named == "experts" else "shares"
+    return {"not_assessable": choices.unassessable or None, key: found}
 
 
 def _region(p: Plan) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from bayeslaw.infer.ensemble import read_posterior
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan import offset, plan
-from bayeslaw.plan.offset import experts_of, offset_of
+from bayeslaw.plan.offset import levels_of, offset_of
 from bayeslaw.plan.outlook import Outlook
 from tests.conftest import two_stage
 from tests.plan import drawn
@@ -27,7 +27,7 @@ NOISE = 0.01  # σ of the drawn ensembles
 GRID = [(n, d, r) for n in (3e7, 3e8) for d in (3e9, 3e10) for r in (0.03, 0.3)]
 
 
-def contrast(fitted, way, effect, truth=100, twins=False, trunk=0.0, seed=0, experts=np.nan):
+def contrast(fitted, way, effect, truth=100, twins=False, trunk=0.0, seed=0, level=np.nan):
     """Runs of a way, its effect on log loss a function of (domain, log ratio), by one draw of the
     laws as their truth."""
     rng, domains = np.random.default_rng(seed), len(fitted.domains)
@@ -48,7 +48,7 @@ def contrast(fitted, way, effect, truth=100, twins=False, trunk=0.0, seed=0, exp
     twin = logs + common + usual if twins else np.full(len(n), np.nan)
     log_loss = logs + common + effect(k, ratio) + own
     zero = np.zeros(len(n))
-    return Contrast(way, n, d, split, zero + experts, k, lineage, log_loss, zero, twin)
+    return Contrast(way, n, d, split, zero + level, k, lineage, log_loss, zero, twin)
 
 
 def learnt(fitted, found, **how):
@@ -67,11 +67,8 @@ def sure(law="additive", domains=2, count=200):
 
 
 @pytest.mark.parametrize("law", ["additive", "transfer"])
-@pytest.mark.parametrize("way", ["joint", "scratch"])
-@pytest.mark.parametrize("twins", [True, False])
+@pytest.mark.parametrize(("way", "twins"), [("joint", True), ("joint", False), ("scratch", False)])
 def test_the_effect_that_runs_were_made_with_is_found(law, way, twins):
-    if way == "scratch" and twins:
-        pytest.skip("no run shares its trunk")
     fitted = sure(law)
     made = contrast(fitted, way, lambda k, r: 0.05 - 0.02 * k + 0.01 * r, twins=twins)
     found = learnt(fitted, made)
@@ -95,15 +92,15 @@ def test_what_a_trunk_has_of_its_own_cancels_between_twins():
 def test_draws_are_those_of_the_conjugate_posterior():
     fitted, counts = sure(count=4000), np.repeat([2.0, 4.0], len(GRID))
     made = contrast(fitted, "experts", lambda k, r: 0.02 + 0 * r, truth=0)
-    made = replace(made, experts=counts, lineage=np.arange(len(made)))
+    made = replace(made, level=counts, lineage=np.arange(len(made)))
     outlook = Outlook.of(fitted, "mean", 4000)
     with double():
-        found = experts_of(fitted, made, outlook.log_loss, 4000)
+        found = levels_of(fitted, made, outlook.log_loss, 4000)
         run = zip(made.params, made.pretrain_tokens, made.specialize_tokens, strict=True)
         said = np.array([np.asarray(outlook.log_loss(Run(*x)))[0] for x in run])
     y = (made.log_loss - said[np.arange(len(made)), made.domain]) / NOISE
     # Marginally a Student's t of LIKE + n degrees: the two counts share s and nothing else.
-    ridge = (NOISE / offset.EXPERTS) ** 2
+    ridge = (NOISE / offset.LEVEL) ** 2
     means = {k: y[counts == k].sum() / (len(GRID) + ridge) for k in (2, 4)}
     left = y @ y - sum((len(GRID) + ridge) * m**2 for m in means.values())
     df = offset.LIKE + len(y)
@@ -215,13 +212,19 @@ def test_without_runs_of_a_way_it_is_not_assessable_and_refused_with_the_reason(
 # --- how many branches
 
 
-def counted(fitted, effects):
+def levelled(fitted, way, effects):
+    """A fit with runs of several levels of a way, each of its own effect."""
     every = [
-        contrast(fitted, "experts", lambda k, r, e=e: e + 0 * r, experts=count, seed=count)
-        for count, e in effects.items()
-    ]
+        contrast(fitted, way, lambda k, r, e=e: e + 0 * r, truth=0, level=level, seed=i,
+                 twins=way == "replay")
+        for i, (level, e) in enumerate(effects.items())
+    ]  # fmt: skip
     columns = zip(*(list(vars(c).values())[1:] for c in every), strict=True)
-    return replace(fitted, contrasts=(Contrast("experts", *map(np.concatenate, columns)),))
+    return replace(fitted, contrasts=(Contrast(way, *map(np.concatenate, columns)),))
+
+
+def counted(fitted, effects):
+    return levelled(fitted, "experts", effects)
 
 
 def test_counts_of_branches_are_compared_at_their_cost():
@@ -245,7 +248,7 @@ def test_counts_of_branches_are_compared_at_their_cost():
 def test_as_many_branches_as_domains_without_an_effect_are_the_trunk():
     fitted = sure()
     answer = plan(counted(fitted, {2: 0.0, 4: 0.0}), 1e20, draws=200, kind="mean")
-    two = answer.experts.counts[0]
+    two = answer.experts.each[0]
     assert two.totals.mean() == pytest.approx(
         answer.by_arrangement["trunk"].totals.mean(), abs=0.02
     )
@@ -254,6 +257,70 @@ def test_as_many_branches_as_domains_without_an_effect_are_the_trunk():
 def test_one_count_is_no_comparison():
     said = plan(drawn.ensemble("additive", 2), 1e20, draws=200).to_json()["experts"]
     assert said == {"not_assessable": "no two counts of experts were measured", "counts": []}
+
+
+# --- how much replay
+
+
+def forgetting(domains=2, count=200):
+    """A fit of branches on other domains, R about 2500."""
+    ones = np.ones((count, domains))
+    theta = {
+        "level": ones, "a_size": 0.35 * ones, "b_data": 0.3 * ones, "f_branch": 0.4 * ones,
+        "f_size": 0.3 * ones, "r_replay": 2500 * ones,
+        "shares": np.broadcast_to([0.5, 0.2, 0.2, 0.1], (count, domains, 4)),
+    }  # fmt: skip
+    return drawn.of("forgetting", theta)
+
+
+def replayed(fitted, effects):
+    return levelled(fitted, "replay", effects)
+
+
+def test_shares_of_replay_are_compared_with_what_they_keep_from_being_forgotten():
+    fitted = replayed(sure(), {0.1: 0.02, 0.25: 0.06})
+    answer = plan(fitted, 1e20, draws=200, kind="mean", forgetting=forgetting())
+    said = answer.to_json()["replay"]
+    assert [s["replay"] for s in said["shares"]] == [0.0, 0.1, 0.25]
+    none, tenth, quarter = said["shares"]
+    assert none["loss"]["mean"] == pytest.approx(answer.by_arrangement["trunk"].risk, abs=1e-8)
+    assert none["p_best"] > 0.9
+    for share, effect in ((tenth, 0.02), (quarter, 0.06)):
+        ratio = np.log(share["loss"]["mean"] / none["loss"]["mean"])
+        assert ratio == pytest.approx(effect, abs=0.01)
+    # F D′^φ ((1 + R p) N)^-ψ, the designs being the same: a pooled effect moves no optimum.
+    kept = tenth["forgetting"]["mean"] / none["forgetting"]["mean"]
+    assert kept == pytest.approx(251**-0.3, rel=1e-3)
+    assert none["forgetting"]["mean"] > tenth["forgetting"]["mean"] > quarter["forgetting"]["mean"]
+    assert any(line.endswith("forgets") for line in lines(answer.to_json()))
+
+
+def test_laws_that_know_replay_say_what_a_share_costs():
+    ones = np.ones((50, 1))
+    theta = {
+        "level": ones, "a_size": 0.35 * ones, "b_data": 0.3 * ones, "h_share": 0.3 * ones,
+        "c_share": 0.4 * ones, "e_share": 0.1 * ones,
+        "shares": np.broadcast_to([0.5, 0.2, 0.2, 0.1], (50, 1, 4)),
+    }  # fmt: skip
+    fitted = replayed(drawn.of("replay", theta), {0.25: 0.0})
+    answer = plan(fitted, 1e20, draws=50, kind="mean")
+    none, quarter = answer.replay.each
+    n, split = (quarter.run.params[0], quarter.run.specialize_tokens[0])
+    loss = 3.0 * (
+        0.5 + 0.2 * (n / 1e8) ** -0.35 + 0.2 * 0.75**0.3 * (split / 1e9) ** -0.3
+        + 0.1 * (0.85 / 1.1) ** -0.4
+    )  # fmt: skip
+    assert quarter.totals == pytest.approx(np.full(50, loss), rel=1e-6)
+    assert dict(answer.not_assessable)["generalist"] == "not finite without a second stage: replay"
+    assert none.value == 0.0
+
+
+def test_a_fit_that_cannot_say_what_is_forgotten_is_refused():
+    fitted = drawn.ensemble("additive", 2)
+    with pytest.raises(PlanError, match="on their own domain; fit `forgetting`"):
+        plan(fitted, 1e20, forgetting=fitted)
+    with pytest.raises(PlanError, match="no domain d1"):
+        plan(fitted, 1e20, forgetting=forgetting(1))
 
 
 # --- from a table of runs
@@ -301,4 +368,4 @@ def test_two_counts_of_experts_are_kept():
     (found,) = contrasts_of(Runs.from_table(table), ("d0", "d1"))
     assert found.way == "experts"
     assert len(found) == split.sum()
-    assert set(found.experts) == {2.0, 8.0}
+    assert set(found.level) == {2.0, 8.0}
