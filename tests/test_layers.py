@@ -19,7 +19,7 @@ MAY = {
     "cost": {"errors", "quantity"},
     "runs": {"errors", "quantity", "whole"},
     "laws": {"errors"},
-    "infer": {"laws", "runs", "errors", "whole"},
+    "infer": {"laws", "runs", "cost", "errors", "whole"},
     "backtest": {"infer", "laws", "runs", "errors"},
     "calibrate": {"infer", "laws", "runs", "errors", "whole"},
     "forecast": {"infer", "laws", "errors", "quantity"},

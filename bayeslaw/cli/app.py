@@ -101,6 +101,10 @@ Arrangements = Annotated[
 ]
 STRETCH = "How far D/N and D′/D may leave the sweep, as a factor; inf for any."
 CALIBRATED = "With what laws get wrong beyond the sweep, or without."
+CostName = Annotated[
+    Literal["6nd", "runs"],
+    typer.Option("--cost", help="Of a training token: 6 N, or as the runs' own FLOPs say."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 

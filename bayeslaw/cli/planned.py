@@ -9,6 +9,7 @@ from typing import Any
 from bayeslaw.cli.words import folded, heading, interval, table
 from bayeslaw.quantity import format_quantity
 
+INEXACT = 0.05  # of a cost
 FACTOR = 1.05  # by which a prior must move a size, to be named
 TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
@@ -23,6 +24,10 @@ def cautions(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"spends {100 * p['budget']['spent']:.3g} % of the budget: further from the sweep more "
             "compute carries more risk"
+        )
+    if p["cost"]["error"] > INEXACT:
+        lines.append(
+            f"the runs' own FLOPs follow the law of their cost to {100 * p['cost']['error']:.0f} % only"
         )
     return [part for line in lines for part in folded(line)]
 
@@ -43,6 +48,8 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
+    if p["cost"]["overhead"] or p["cost"]["factor"] != 1:
+        lines += folded(_cost(p["cost"]))
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()
@@ -66,6 +73,14 @@ def plan(p: dict[str, Any]) -> list[str]:
         *_laws(p),
         *_unassessed(p),
     ]
+
+
+def _cost(c: dict[str, Any]) -> str:
+    """The law of the runs' cost."""
+    flops = f"{6 * c['factor']:.3g} N"
+    if c["overhead"]:
+        flops += f" (1 + ({format_quantity(c['overhead'])} / N)^{c['power']:.2f})"
+    return f"cost as of the runs: {flops} FLOPs a token, within {100 * c['error']:.1f} %"
 
 
 def frontier(said: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from bayeslaw.cli.app import (
     STRETCH,
     Accept,
     Arrangements,
+    CostName,
     Json,
     Kind,
     On,
@@ -115,6 +116,7 @@ def plan(
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
     epsilon: Annotated[float, typer.Option(help="Nats within which designs are as good.")] = 0.01,
+    cost: CostName = "6nd",
     accept: Accept = False,
     out: Annotated[Path | None, typer.Option(help="Where the plan goes, as plan.json.")] = None,
     json: Json = False,
@@ -162,13 +164,14 @@ def plan(
             chosen = reach(
                 fitted, losses, prob, shares or None, arrangements or None, stretch,
                 accept=accept, designs=mine, kind=kind, epsilon=epsilon, hardware=hardware,
+                cost=cost,
             )  # fmt: skip
         else:
             assert flops is not None
             chosen = choose(
                 fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
-                forgetting=lost,
+                forgetting=lost, cost=cost,
             )  # fmt: skip
         said = chosen.to_json()
     if out is not None:
@@ -193,6 +196,7 @@ def frontier(
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
     on: Annotated[On, typer.Option(help="What the risk is of.")] = "loss",
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    cost: CostName = "6nd",
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as a PNG.")] = None,
     accept: Accept = False,
     json: Json = False,
@@ -212,7 +216,7 @@ def frontier(
     with progress("planning"):
         said = trace(
             fitted, ends, points, shares or None, risk, arrangements or None, stretch, prob,
-            accept=accept, kind=kind, on=on,
+            accept=accept, kind=kind, on=on, cost=cost,
         ).to_json()  # fmt: skip
     if plot is not None:
         from bayeslaw.plots import draw_frontier

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from bayeslaw.cost import CostLaw
 from bayeslaw.errors import FitError
 from bayeslaw.infer.contrast import Contrast
 from bayeslaw.infer.curves import Curves
@@ -33,13 +34,15 @@ class Ensemble:
     standings: how every law that was looked at predicted the larger runs from the smaller; those
         that came to nothing were not sampled, and are no members.
     discrepancy: what the laws may get wrong beyond the sweep.
-    contrasts: runs of other ways to train, which no law was fitted to.
+    contrasts: runs of other ways to train, which no law was fitted to. cost: of training, as
+        the runs' own FLOPs say; None where that is not known.
     """
 
     members: tuple[Posterior, ...]
     standings: tuple[Standing, ...] = ()
     discrepancy: Discrepancy | None = None
     contrasts: tuple[Contrast, ...] = ()
+    cost: CostLaw | None = None
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -185,6 +188,7 @@ class Ensemble:
                 "standings": [asdict(s) for s in self.standings],
                 "discrepancy": self.discrepancy and self.discrepancy.to_json(),
                 "contrasts": [c.to_json() for c in self.contrasts],
+                "cost": self.cost and asdict(self.cost),
             }
         )
         with whole(path) as beside:
@@ -220,6 +224,7 @@ def read_posterior(path: str | Path) -> Ensemble:
         tuple(Standing(**s) for s in about.get("standings", ())),
         discrepancy and Discrepancy.from_json(discrepancy),
         tuple(Contrast.from_json(c) for c in about.get("contrasts", ())),
+        CostLaw(**about["cost"]) if about.get("cost") else None,
     )
 
 

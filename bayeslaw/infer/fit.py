@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from bayeslaw.cost import fit_cost
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
 from bayeslaw.infer.assess import Assessment, assess, kept, prior_of
@@ -110,7 +111,11 @@ def fit(
     # Laws of other branches speak of no plan of one's own.
     apart = chosen[0].rows != "own branch"
     contrasts = () if apart else contrasts_of(runs, members[0].domains)
-    return Ensemble(tuple(members), found.standings, found.discrepancy, contrasts)
+    # The rows that laws are fitted to: distillation costs more than its tokens.
+    t = next(iter(tables.values())).runs.table
+    tokens = (t["pretrain_tokens"] + t["specialize_tokens"]).to_numpy(float)
+    cost = fit_cost(t["params"].to_numpy(float), tokens, t["flops"].to_numpy(float))
+    return Ensemble(tuple(members), found.standings, found.discrepancy, contrasts, cost)
 
 
 def _thinned(

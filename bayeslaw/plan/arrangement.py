@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bayeslaw.cost import (
+    SIX_ND,
+    CostLaw,
     generalist_flops,
     independent_flops,
     joint_flops,
@@ -27,7 +29,7 @@ class Arrangement:
     own: ClassVar[frozenset[str]] = frozenset()
     stages: ClassVar[tuple[bool, bool]] = (True, True)
 
-    def flops(self, run: Run) -> Any:
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
         """What training it costs; fields of `run` have shape (domain,)."""
         raise NotImplementedError
 
@@ -46,8 +48,8 @@ class Trunk(Arrangement):
     name = "trunk"
     own = frozenset({"split_ratio"})
 
-    def flops(self, run: Run) -> Any:
-        return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens)
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens, law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         return "" if fitted.two_stage else "the fit is of a single stage: no runs were split"
@@ -59,8 +61,8 @@ class Independent(Arrangement):
     name = "independent"
     own = frozenset({"params", "tokens_per_param", "split_ratio"})
 
-    def flops(self, run: Run) -> Any:
-        return independent_flops(run.params, run.pretrain_tokens, run.specialize_tokens)
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return independent_flops(run.params, run.pretrain_tokens, run.specialize_tokens, law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         return "" if len(fitted.domains) > 1 else "there is one domain: it is the same as one model"
@@ -72,8 +74,8 @@ class Generalist(Arrangement):
     name = "generalist"
     stages = (True, False)
 
-    def flops(self, run: Run) -> Any:
-        return generalist_flops(run.params[0], run.pretrain_tokens[0])
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return generalist_flops(run.params[0], run.pretrain_tokens[0], law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         infinite = _infinite(fitted, "specialize_tokens")
@@ -86,8 +88,8 @@ class Joint(Arrangement):
 
     name = "joint"
 
-    def flops(self, run: Run) -> Any:
-        return joint_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens[0])
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return joint_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens[0], law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         if self.contrast(fitted) is None:
@@ -105,8 +107,8 @@ class Scratch(Arrangement):
     own = frozenset({"params", "tokens_per_param"})
     stages = (False, True)
 
-    def flops(self, run: Run) -> Any:
-        return scratch_flops(run.params, run.specialize_tokens)
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return scratch_flops(run.params, run.specialize_tokens, law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         if self.contrast(fitted) is not None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
@@ -36,11 +37,12 @@ class Candidate:
     risk: float
     at_bound: tuple[str, ...] = ()
     point: np.ndarray | None = None  # where it lies in its `Space`
+    cost: CostLaw = SIX_ND
 
     @property
     def flops(self) -> float:
         """What training it costs."""
-        return float(ARRANGEMENTS[self.arrangement].flops(self.run))
+        return float(ARRANGEMENTS[self.arrangement].flops(self.run, self.cost))
 
 
 def scored(
@@ -53,7 +55,7 @@ def scored(
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
-            None if kind == "own" else o.point,
+            None if kind == "own" else o.point, asked.cost,
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

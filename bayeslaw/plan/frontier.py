@@ -86,6 +86,7 @@ def frontier(
     kind: str = "calibrated",
     on: str = "loss",
     seed: int = 0,
+    cost: str = "6nd",
 ) -> Frontier:
     """The best plan of `points` budgets, evenly spaced in their logs. A budget is a ceiling: what a
     smaller one buys, a larger one does too, so the risk never rises. On regret each budget has a
@@ -100,7 +101,7 @@ def frontier(
     also.unless(ranged, f"flops must be a range LOW:HIGH, 0 < LOW < HIGH, got {low:g}:{high:g}")
     also.unless(points >= 2, f"a frontier has at least 2 points, got {points}")
     start = low if ranged else 1.0  # its fault is told already
-    first = question(fitted, start, weights, risk, stretch, draws, kind, on, seed, also)
+    first = question(fitted, start, weights, risk, stretch, draws, kind, on, seed, also, cost)
     assessed, allowed, _ = assessable(fitted, arrangements)
     found: list[Point] = []
     with double():

@@ -44,6 +44,7 @@ def reach(
     epsilon: float = EPSILON,
     seed: int = 0,
     hardware: Hardware | None = None,
+    cost: str = "6nd",
 ) -> Plan:
     """The plan of the least budget at which all targets are reached with probability `prob`.
 
@@ -62,7 +63,9 @@ def reach(
         f"weights do not count unless '{WEIGHTED}' is among the targets: leave them out",
     )
     risk = Risk("quantile", prob)
-    asked = question(fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also)
+    asked = question(
+        fitted, 1.0, weights, risk, stretch, draws, kind, seed=seed, also=also, cost=cost
+    )
     assert losses is not None
     if not np.isfinite(losses[-1]):  # the start is the best expected loss of what is asked for
         named = np.isfinite(losses[:-1]).astype(float)
@@ -158,7 +161,7 @@ def _below(asked: Question, arrangements: Sequence[str], prob: float) -> float |
     """The log of a budget below a large one that reaches the targets: of designs that may spend
     less, where more carries more risk. Within `double()`."""
     optima = [within(asked, optimise(asked, a)) for a in arrangements]
-    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) for o in optima]
+    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run, asked.cost)) for o in optima]
     missed = _missed(asked, optima, prob)
     reached = [c for c, m in zip(costs, missed, strict=True) if m <= 0]
     return float(np.log(min(reached))) if reached else None

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from scipy.optimize import minimize
 
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
@@ -42,7 +43,8 @@ class Question:
     loss: each draw's best, where the risk is on regret. credence: (draw,), how much a draw counts
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
     the risk is of the largest shortfall (see `Stakes`). others: arrangement -> its outlook, where
-    that is not the laws' own. copies: branches of each domain.
+    that is not the laws' own. copies: branches of each domain. cost: of
+    training.
     """
 
     outlook: Outlook
@@ -56,6 +58,7 @@ class Question:
     targets: np.ndarray | None = None
     others: Mapping[str, Outlook] = field(default_factory=dict)
     copies: float = 1.0
+    cost: CostLaw = SIX_ND
 
     def of(self, arrangement: str) -> Question:
         """The question of one arrangement, on its own outlook."""
@@ -89,7 +92,9 @@ class Question:
     def space(self, arrangement: str, pins: Mapping[str, float] | None = None) -> Space:
         two_stage = any(law.two_stage for law in self.outlook.curves.laws)
         kind = ARRANGEMENTS[arrangement]
-        return Space(kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.copies)
+        return Space(
+            kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.copies, self.cost
+        )
 
     def at(self, flops: float) -> Question:
         """The same question at another budget."""
@@ -278,8 +283,8 @@ def priced(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slopes with the budget's price in them, the gradient of the log of the cost, and the price:
     nats that an e-fold of the budget takes off where N takes it, (batch,)."""
-    # Cost goes with the square of all N together.
+    # Under 6 N the cost goes with the square of all N together.
     slopes = in_logs @ space.exponents
-    price = -slopes[..., 0].sum(-1) / 2
     cost, _ = space.shares(u)
+    price = -slopes[..., 0].sum(-1) / cost[..., 0].sum(-1)
     return slopes + price[:, None, None] * cost, cost, price

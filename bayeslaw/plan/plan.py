@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from bayeslaw.cost import Budget
+from bayeslaw.cost import COSTS, SIX_ND, Budget, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
@@ -220,6 +220,7 @@ def plan(
     seed: int = 0,
     hardware: Hardware | None = None,
     forgetting: Ensemble | None = None,
+    cost: str = "6nd",
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
 
@@ -233,7 +234,8 @@ def plan(
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
     good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
     `hardware.flops(gpu_hours=…)` is a budget. forgetting: a fit of laws of other branches to the
-    same domains, for what shares of replay keep from being forgotten.
+    same domains, for what shares of replay keep from being forgotten. cost: of training, `6nd`, or
+    `runs`, as the runs' own FLOPs say.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
@@ -242,7 +244,7 @@ def plan(
     if forgetting is not None:
         forgetting = forgetting.accept(accept)
         also += forgetting_faults(fitted, forgetting)
-    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also)
+    asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, cost)
     answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
     return replace(answer, forgetting=forgetting)
 
@@ -292,6 +294,7 @@ def question(
     on: str = "loss",
     seed: int = 0,
     also: Sequence[str] = (),
+    cost: str = "6nd",
 ) -> Question:
     """The arguments of `plan`, checked. also: faults that the caller has found in its others.
     Raises `PlanError` with all of them."""
@@ -301,6 +304,7 @@ def question(
     share = faults.of(lambda: _weights(fitted, weights))
     bounds = faults.of(lambda: bounds_of(fitted, stretch))
     faults.of(lambda: check_kind(fitted, kind))
+    law = faults.of(lambda: cost_of(fitted, cost))
     faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
     faults.unless(draws >= 1, f"draws must be at least 1, got {draws}")
     faults.tell()
@@ -308,9 +312,12 @@ def question(
     assert found is not None
     assert share is not None
     assert bounds is not None
+    assert law is not None
     outlook = _outlook(fitted, kind, draws, seed)
     others = _others(fitted, kind, draws, seed, stretch)
-    return Question(outlook, budget.flops, share, found, bounds, fitted.domains, others=others)
+    return Question(
+        outlook, budget.flops, share, found, bounds, fitted.domains, others=others, cost=law
+    )
 
 
 def faults_of(
@@ -327,6 +334,17 @@ def faults_of(
     faults.unless(0 < epsilon < np.inf, f"epsilon must be positive, got {epsilon}")
     faults.of(lambda: own_designs(designs or {}, len(fitted.domains)))
     return faults
+
+
+def cost_of(fitted: Ensemble, cost: str) -> CostLaw:
+    """The cost law of that name. Raises `PlanError` where there is none."""
+    if cost not in COSTS:
+        raise PlanError(f"cost '{cost}' is not one of {', '.join(COSTS)}")
+    if cost == "6nd":
+        return SIX_ND
+    if fitted.cost is None:
+        raise PlanError("this fit kept no cost of its runs: fit again, or take cost 6nd")
+    return fitted.cost
 
 
 @lru_cache(maxsize=4)

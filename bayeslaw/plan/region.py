@@ -50,7 +50,8 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
         gradients[2 * i + 1, k] = -space.exponents[j]  # up
     # The gradients as the Newton step takes them, with what the budget gives to N.
     cost, _ = space.shares(u)
-    slopes = gradients - gradients[..., :1].sum(1, keepdims=True) / 2 * cost
+    whole = cost[..., :1].sum(1, keepdims=True)
+    slopes = gradients - gradients[..., :1].sum(1, keepdims=True) / whole * cost
     count = len(gradients)
     wide = Seen(
         np.repeat(u, count, 0), np.zeros(count), slopes,

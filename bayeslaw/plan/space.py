@@ -7,12 +7,13 @@ from itertools import product
 
 import numpy as np
 
-from bayeslaw.cost import FLOPS_PER_TOKEN
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import Arrangement
 from bayeslaw.plan.bounds import Bounds
 
 COORDINATES = ("params", "tokens_per_param", "split_ratio")
+NEWTON, ROUNDING = 50, 1e-13  # steps at most, and of the log of a cost
 UNBOUNDED = 40.0  # |log ratio| that stands for no bound: further out nothing can be told apart
 
 
@@ -34,6 +35,7 @@ class Space:
         flops: float,
         pins: Mapping[str, float] | None = None,
         copies: float = 1.0,
+        cost: CostLaw = SIX_ND,
     ):
         first, second = arrangement.stages[0], arrangement.stages[1] and two_stage
         self.domains, self.flops = domains, flops
@@ -41,13 +43,15 @@ class Space:
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
         self.exponents = np.vstack([[1.0, 0, 0], self.tokens * self.stages[:, None]])
-        self.slopes = self.tokens + np.array([1.0, 0, 0])  # logs of the stages' costs, from u
+        # Logs of the parts of the cost, from u: of both stages, for every term of the cost law.
+        self.slopes = np.vstack([self.tokens + np.array([e, 0, 0]) for _, e in cost.terms])
         self.present = np.array([True, True, first and second])
         self.own = np.array([name in arrangement.own for name in COORDINATES]) & self.present
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        self.times = np.where(self.stages, np.where(once, 1.0 / domains, [1.0, copies]), 0.0)
+        times = np.where(self.stages, np.where(once, 1.0 / domains, [1.0, copies]), 0.0)
+        self.times = np.concatenate([c * times for c, _ in cost.terms])
         self.low, self.high = np.array(
             [
                 (-np.inf, np.inf),
@@ -65,14 +69,21 @@ class Space:
         return Run(np.exp(u[..., 0]), pretrain, specialize)
 
     def costs(self, u: np.ndarray) -> np.ndarray:
-        """FLOPs of each domain's stages, (…, domain, stage); they sum to the arrangement's cost."""
-        return FLOPS_PER_TOKEN * np.exp(u @ self.slopes.T) * self.times
+        """FLOPs of each domain's stages, (…, domain, part), a part for each term of the cost law;
+        they sum to the arrangement's cost."""
+        return np.exp(u @ self.slopes.T) * self.times
 
     def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
         """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
-        over = np.log(self.flops / self.costs(u).sum((-2, -1))) + less
-        u[..., 0] += over[..., None] / 2
+        # The log of the cost is convex in log N, and linear under 6 N: Newton's method on it.
+        for _ in range(NEWTON):
+            costs = self.costs(u)
+            total = costs.sum((-2, -1))
+            over = np.log(self.flops / total) + less
+            u[..., 0] += (over * total / (costs @ self.slopes[:, 0]).sum(-1))[..., None]
+            if len(self.slopes) == 2 or np.abs(over).max() < ROUNDING:
+                break
         return u
 
     def shares(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,7 @@ def written(p: Plan) -> dict[str, Any]:
         **sizes(c.arrangement, c.run, p.domains),
         "flops": c.flops,
         "budget": {"flops": p.flops, "spent": c.flops / p.flops},
+        "cost": asdict(p.asked.cost),
         "hardware": None if p.hardware is None else p.hardware.of(c.flops),
         "risk": str(p.risk),
         "on": p.on,
