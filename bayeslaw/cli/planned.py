@@ -26,9 +26,8 @@ def cautions(p: dict[str, Any]) -> list[str]:
             "compute carries more risk"
         )
     if p["cost"]["error"] > INEXACT:
-        lines.append(
-            f"the runs' own FLOPs follow the law of their cost to {100 * p['cost']['error']:.0f} % only"
-        )
+        error = f"{100 * p['cost']['error']:.0f} %"
+        lines.append(f"the runs' own FLOPs follow the law of their cost to {error} only")
     return [part for line in lines for part in folded(line)]
 
 
@@ -50,6 +49,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         )
     if p["cost"]["overhead"] or p["cost"]["factor"] != 1:
         lines += folded(_cost(p["cost"]))
+    lines += ["N counts the embeddings"] if p["embeddings"] else []
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()

@@ -102,6 +102,10 @@ def plan(
     mfu: Annotated[
         float | None, typer.Option(help="Share of the peak that is reached. Default: 0.4.")
     ] = None,
+    timings: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Measure --mfu in a timings.csv: flops and seconds."),
+    ] = None,
     count: Annotated[int | None, typer.Option(help="Devices at once. Default: 1.")] = None,
     designs: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Your own designs, scored beside it: CSV.")
@@ -137,14 +141,17 @@ def plan(
         raise BayeslawError("--forgetting goes with a budget, not with --target")
     about = {"precision": precision, "mfu": mfu, "count": count}
     about = {name: value for name, value in about.items() if value is not None}
-    of_device = [*about, *(["devices"] if devices is not None else [])]
+    files = {"devices": devices, "timings": timings}
+    of_device = [*about, *(name for name, file in files.items() if file is not None)]
     if of_device and not timed and device is None:
         named = ", ".join("--" + name for name in of_device)
         raise BayeslawError(f"{named} would change nothing: give --device, or a budget in time")
+    if mfu is not None and timings is not None:
+        raise BayeslawError("--mfu and --timings say the same thing: give one")
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
-    from bayeslaw.plan.devices import Hardware, find_device
+    from bayeslaw.plan.devices import Hardware, find_device, measured_mfu
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import read_own
     from bayeslaw.plan.plan import plan as choose
@@ -152,7 +159,10 @@ def plan(
 
     hardware = None
     if timed or device is not None:
-        hardware = Hardware(find_device(device or "h100", devices), **about)  # type: ignore[arg-type]
+        found = find_device(device or "h100", devices)
+        if timings is not None:
+            about["mfu"] = measured_mfu(timings, found, precision or "bf16")
+        hardware = Hardware(found, **about)  # type: ignore[arg-type]
     if timed:
         assert hardware is not None
         flops = hardware.flops(*hours)

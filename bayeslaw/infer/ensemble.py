@@ -35,7 +35,8 @@ class Ensemble:
         that came to nothing were not sampled, and are no members.
     discrepancy: what the laws may get wrong beyond the sweep.
     contrasts: runs of other ways to train, which no law was fitted to. cost: of training, as
-        the runs' own FLOPs say; None where that is not known.
+        the runs' own FLOPs say; None where that is not known. embeddings: whether N
+        counts them.
     """
 
     members: tuple[Posterior, ...]
@@ -43,6 +44,7 @@ class Ensemble:
     discrepancy: Discrepancy | None = None
     contrasts: tuple[Contrast, ...] = ()
     cost: CostLaw | None = None
+    embeddings: bool = False
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -189,6 +191,7 @@ class Ensemble:
                 "discrepancy": self.discrepancy and self.discrepancy.to_json(),
                 "contrasts": [c.to_json() for c in self.contrasts],
                 "cost": self.cost and asdict(self.cost),
+                "embeddings": self.embeddings,
             }
         )
         with whole(path) as beside:
@@ -225,6 +228,7 @@ def read_posterior(path: str | Path) -> Ensemble:
         discrepancy and Discrepancy.from_json(discrepancy),
         tuple(Contrast.from_json(c) for c in about.get("contrasts", ())),
         CostLaw(**about["cost"]) if about.get("cost") else None,
+        about.get("embeddings", False),
     )
 
 

@@ -115,7 +115,9 @@ def fit(
     t = next(iter(tables.values())).runs.table
     tokens = (t["pretrain_tokens"] + t["specialize_tokens"]).to_numpy(float)
     cost = fit_cost(t["params"].to_numpy(float), tokens, t["flops"].to_numpy(float))
-    return Ensemble(tuple(members), found.standings, found.discrepancy, contrasts, cost)
+    return Ensemble(
+        tuple(members), found.standings, found.discrepancy, contrasts, cost, runs.embeddings
+    )
 
 
 def _thinned(

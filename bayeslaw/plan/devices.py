@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bayeslaw.errors import PlanError
 
 HOUR, DAY = 3600.0, 24.0  # seconds, hours
@@ -97,6 +99,41 @@ class Hardware:
                 f"{self.device.name} has no price; give one in a file of devices, as price = 2.5"
             )
         return self.device.price
+
+
+def measured_mfu(path: str | Path, device: Device, precision: str = "bf16") -> float:
+    """The share of a device's peak that runs have reached: their FLOPs over their seconds.
+
+    A CSV with `flops` and `seconds` (or `wall_seconds`), as a sweep's timings.csv; `devices`, at
+    work on a row together (1). Where there are `params`, of the largest size: small models keep no
+    device busy. Raises `PlanError` with every fault of the file.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{path}: not readable as a table of timings: {error}") from None
+    clock = "wall_seconds" if "wall_seconds" in table else "seconds"
+    needed = ("flops", clock)
+    faults = [f"no column '{c}'" for c in needed if c not in table]
+    if precision not in device.peak:
+        faults.append(f"{device.name} has no peak in {precision}; it has {', '.join(device.peak)}")
+    if not faults and "params" in table:
+        table = table[table["params"] == table["params"].max()]
+    numbers = [c for c in (*needed, "devices") if c in table]
+    values = {c: pd.to_numeric(table[c], errors="coerce").to_numpy(float) for c in numbers}
+    faults += [f"{c} must be positive numbers" for c, v in values.items() if not (v > 0).all()]
+    if not faults and not len(table):
+        faults.append("there are no rows")
+    if not faults:
+        seconds = (values[clock] * values.get("devices", 1.0)).sum()
+        mfu = float(values["flops"].sum() / seconds / device.peak[precision])
+        if mfu <= 1:
+            return mfu
+        faults.append(
+            f"{mfu:.3g} times the {precision} peak of {device.name}: they are of another device, "
+            "or of several at once (say so in a column `devices`)"
+        )
+    raise PlanError(f"{path}: the timings cannot be used: " + "; ".join(faults))
 
 
 def read_devices(path: str | Path | None = None) -> dict[str, Device]:

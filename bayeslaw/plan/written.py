@@ -32,6 +32,7 @@ def written(p: Plan) -> dict[str, Any]:
         "flops": c.flops,
         "budget": {"flops": p.flops, "spent": c.flops / p.flops},
         "cost": asdict(p.asked.cost),
+        "embeddings": p.fitted.embeddings,
         "hardware": None if p.hardware is None else p.hardware.of(c.flops),
         "risk": str(p.risk),
         "on": p.on,

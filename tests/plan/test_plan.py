@@ -21,7 +21,7 @@ KEYS = {
     "at_bound", "extrapolation", "not_assessable", "baselines", "weights", "on", "risk_value",
     "budget", "models", "served_params", "p_best_of", "region", "own_optima", "evpi", "evpi_flops",
     "targets", "hardware", "shadow_price", "limits", "laws", "priors", "certificate", "experts",
-    "replay", "cost",
+    "replay", "cost", "embeddings",
 }  # fmt: skip
 
 
