@@ -208,10 +208,10 @@ class Runs:
         by_size = per_token.groupby(usual["params"])
         low, high = by_size.min(), by_size.max()
         if len(usual) and (high / low).max() > 1 + ALIKE:
-            n = (high / low).idxmax()
+            i = int(np.argmax(high / low))
             found.append(
-                f"runs of N = {n:g} have from {low[n]:.3g} N to {high[n]:.3g} N FLOPs a "
-                "token: N or FLOPs are counted in two ways"
+                f"runs of N = {low.index[i]:g} have from {low.iloc[i]:.3g} N to {high.iloc[i]:.3g} "
+                "N FLOPs a token: N or FLOPs are counted in two ways"
             )
         return tuple(found)
 

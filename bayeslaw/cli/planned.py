@@ -108,6 +108,21 @@ def frontier(said: dict[str, Any]) -> list[str]:
     return lines
 
 
+def pareto(said: dict[str, Any]) -> list[str]:
+    """A row for every design of a front."""
+    rows = [
+        [
+            *(f"{p['values'][name]:.5f}" for name in said["between"]),
+            p["arrangement"],
+            *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{p['extrapolation']:.3g}x",
+        ]
+        for p in said["points"]
+    ]
+    lines = [f"{format_quantity(said['budget'])} FLOPs; nats/token"]
+    return lines + table([*said["between"], "", "N", "D", "mean D′", "beyond"], rows, left=0)
+
+
 def suggest(said: dict[str, Any]) -> list[str]:
     """A row for every run, in the order of choice."""
     head = f"knowing the truth would be worth {said['evpi']:.4f} nats to the plan"

@@ -1,4 +1,4 @@
-"""Commands that use a posterior: forecast, plan, frontier, suggest."""
+"""Commands that use a posterior: forecast, plan, frontier, pareto, suggest."""
 
 from __future__ import annotations
 
@@ -237,6 +237,53 @@ def frontier(
     else:
         warn(words.failures(fitted))
         say(planned.frontier(said))
+        say([f"\nwrote {plot}"] if plot is not None else [])
+
+
+@app.command()
+def pareto(
+    posterior: Posterior,
+    flops: Annotated[float, number("The budget, as 1e22.")],
+    between: Annotated[
+        tuple[str, str],
+        typer.Option(
+            metavar="ONE OTHER", help="Risks, as mean cvar:0.1; or domain:NAME domain:OTHER."
+        ),
+    ],
+    points: Annotated[int, typer.Option(min=2, help="At most.")] = 9,
+    weights: Weights = None,
+    arrangements: Arrangements = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    cost: CostName = "6nd",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as a PNG.")] = None,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """Designs of one budget that trade one aim for another."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    if plot is not None:
+        writable(plot)
+        os.environ["MPLBACKEND"] = "agg"
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.pareto import pareto as trade
+
+    fitted = usable(read_posterior(posterior), accept)
+    with progress("planning"):
+        said = trade(
+            fitted, flops, between, points, shares or None, arrangements or None, stretch, prob,
+            accept=accept, kind=kind, cost=cost,
+        ).to_json()  # fmt: skip
+    if plot is not None:
+        from bayeslaw.plots import draw_pareto
+
+        draw_pareto(said, plot)
+    if json:
+        print_answer({**said, "plot": plot and str(plot)})
+    else:
+        warn(words.failures(fitted))
+        say(planned.pareto(said))
         say([f"\nwrote {plot}"] if plot is not None else [])
 
 

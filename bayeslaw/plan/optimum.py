@@ -44,7 +44,7 @@ class Question:
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
     the risk is of the largest shortfall (see `Stakes`). others: arrangement -> its outlook, where
     that is not the laws' own. copies: branches of each domain. cost: of
-    training.
+    training. second: of a `Pair` of risks (see `Stakes`).
     """
 
     outlook: Outlook
@@ -59,6 +59,7 @@ class Question:
     others: Mapping[str, Outlook] = field(default_factory=dict)
     copies: float = 1.0
     cost: CostLaw = SIX_ND
+    second: np.ndarray | None = None
 
     def of(self, arrangement: str) -> Question:
         """The question of one arrangement, on its own outlook."""
@@ -77,7 +78,7 @@ class Question:
         reference = np.zeros(draws) if self.reference is None else self.reference
         credence = np.full(draws, 1 / draws) if self.credence is None else self.credence
         weights = np.asarray(self.weights, float)
-        return jax.device_put(Stakes(weights, reference, credence, self.targets))
+        return jax.device_put(Stakes(weights, reference, credence, self.targets, self.second))
 
     @cached_property
     def few_stakes(self) -> Stakes:

@@ -137,6 +137,31 @@ class Risk:
 MEAN = Risk("mean")
 
 
+@dataclass(frozen=True)
+class Pair(Risk):
+    """Two risks, each of a weighted loss of its own, to be weighed against each other."""
+
+    first: Risk = MEAN
+    second: Risk = MEAN
+
+    @classmethod
+    def of(cls, first: Risk, second: Risk) -> Pair:
+        return cls(f"{first} and {second}", first=first, second=second)
+
+    @property
+    def descents(self) -> tuple[Risk, ...]:
+        """Both smooth, then both as they are."""
+        smooth = Pair.of(self.first.descents[0], self.second.descents[0])
+        return (self,) if smooth == self else (smooth, self)
+
+    @property
+    def unit(self) -> str:
+        return self.first.unit
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @lru_cache(maxsize=32)
 def _smooth(risk: Risk) -> Risk:
     """What stands in for a risk. Kept: two of the same function are not the same to a compiler."""
