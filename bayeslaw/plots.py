@@ -322,10 +322,12 @@ def draw_pareto(said: Mapping[str, Any], path: Path) -> Path:
 
     first, second = said["between"]
     figure, axes = plt.subplots(**_figure(5.4, 4.2))
+    every = [p["values"] for p in said["points"]]
+    axes.plot([v[first] for v in every], [v[second] for v in every], color="0.7", linewidth=1)
     for name in dict.fromkeys(p["arrangement"] for p in said["points"]):
         each = [p["values"] for p in said["points"] if p["arrangement"] == name]
         x, y = ([v[key] for v in each] for key in (first, second))
-        axes.plot(x, y, marker="o", linewidth=1, label=name)
+        axes.plot(x, y, marker="o", linestyle="", label=name)
     axes.set(xlabel=f"{first}, nats/token", ylabel=f"{second}, nats/token")
     return _saved(figure, axes, path)
 

@@ -197,12 +197,12 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     code, said, _ = say(
         "plan", files / "split.nc", "--flops", "0.1T", "--weight", "d0=2", "--weight", "d1=1",
         "--risk", "quantile:0.9", "--arrangement", "trunk", "--stretch", "inf", "--out", out,
-        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02",
+        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02", "--cost", "runs",
     )  # fmt: skip
     assert code == DONE
     weights = {"d0": 2.0, "d1": 1.0}
     named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
-             "designs": None, "hardware": None}  # fmt: skip
+             "designs": None, "hardware": None, "forgetting": None, "cost": "runs"}  # fmt: skip
     assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
     assert len(once) == 1
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"

@@ -49,15 +49,15 @@ def trace(solve: Callable[[float], tuple[T, tuple[float, float]]], points: int) 
     """A front of two aims by dichotomy (Aneja & Nair 1979, doi:10.1287/mnsc.25.1.73).
 
     solve(share): the best of (1 - share) times the first value and share times the second, and its
-    two values. From the ends on, the widest gap is asked for what lies below its chord, until there
-    are `points` or nothing does. What is found is best for some weighing: where a front bends
-    inwards, its hollow is not. In the order of the first value; none is dominated.
+    two values. From the ends on, the gap with the most room is asked for what lies below its chord,
+    until there are `points` or nothing does. What is found is best for some weighing: where a front
+    bends inwards, its hollow is not. In the order of the first value; none is dominated.
     """
     ends = [Traced(*solve(share), share) for share in (0.0, 1.0)]
     gaps = [(ends[0], ends[1])]
     every = list(ends)
     while gaps and len(every) < points:
-        gaps.sort(key=lambda gap: _width(*gap))
+        gaps.sort(key=lambda gap: _room(*gap))
         left, right = gaps.pop()
         across = right.values[0] - left.values[0]
         down = left.values[1] - right.values[1]
@@ -76,8 +76,9 @@ def _weighed(point: Traced[Any], share: float) -> float:
     return (1 - share) * point.values[0] + share * point.values[1]
 
 
-def _width(left: Traced[Any], right: Traced[Any]) -> float:
-    return max(abs(a - b) for a, b in zip(left.values, right.values, strict=True))
+def _room(left: Traced[Any], right: Traced[Any]) -> float:
+    """Of the box between two points, in which the front must run: its area."""
+    return (right.values[0] - left.values[0]) * (left.values[1] - right.values[1])
 
 
 def _first(point: Traced[Any]) -> tuple[float, float]:
