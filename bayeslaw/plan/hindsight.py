@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from itertools import product
 
 import jax
 import numpy as np
@@ -11,12 +13,18 @@ import numpy as np
 from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.newton import Seen, newton
-from bayeslaw.plan.optimum import Optimum, Question, bent
+from bayeslaw.plan.optimum import DEEPEST, Optimum, Question, bent
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.space import Space
 
 MOST = 64_000  # draws x domains whose optima are sought; thinned beyond
 ENOUGH = 1e-8  # nats still to gain, for each draw
+LESS = np.arange(0.0, -DEEPEST, -0.5)  # of the log of the budget, that a draw may spend
+STEPS = (0.4, 0.2, 0.1, 0.05, 0.025, 0.0125)  # of the last search, in logs
+AGAIN = 3  # rounds of each
+COARSE = 6  # points an axis of the ratios
+
+Loss = Callable[[np.ndarray], np.ndarray]  # points, one a draw -> each draw's loss at its own
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,8 @@ class Hindsight:
 
 def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = False) -> Hindsight:
     """Newton's method for every draw on its own, from the best for it of several starts, one of
-    them the optimum of all together. Within `double()`.
+    them the optimum of all together. The budget is a ceiling for each: a draw for which more
+    compute means a higher loss spends less. Within `double()`.
 
     optima: arrangement -> its optimum. all_draws: do not thin them, however many there are.
     """
@@ -82,7 +91,18 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
             return bent(space, u, value, in_logs, blocks)
 
         seen = newton(space, look(first), look, ENOUGH)
-        designs = np.stack(space.design(seen.point)[:3])
+        point = seen.point
+        if outlook.beyond is not None:
+
+            def loss(u: np.ndarray, space: Space = space, seen: Outlook = outlook) -> np.ndarray:
+                designs = np.stack(space.design(u)[:3])
+                return np.asarray(compiled.totals_each()(seen, designs, weights))
+
+            less, lower = _below(space, look, outlook, weights)
+            fewer = loss(space.spent(lower, less)) < loss(point)
+            point = np.where(fewer[:, None, None], lower, point)
+            point = _polished(space, point, np.where(fewer, less, 0.0), loss)
+        designs = np.stack(space.design(point)[:3])
         exact = np.asarray(compiled.totals_each()(outlook, designs, weights))
         # Where rounding the sweep's edge led astray, the best start stands.
         started = np.stack(space.design(first)[:3])
@@ -91,6 +111,53 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
         losses.append(np.where(better, exact, each.min(0)))
         fields.append(designs)
     return Hindsight(tuple(optima), rows, np.stack(losses), np.stack(fields))
+
+
+def _below(
+    space: Space,
+    look: Callable[[np.ndarray], Seen],
+    outlook: Outlook,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each draw would rather spend, as the log of a share of the budget, and its optimum at
+    about that: the best of a coarse grid, then Newton's method."""
+    starts = np.stack(space.grid(COARSE))
+    least, less = np.full(outlook.draws, np.inf), np.zeros(outlook.draws)
+    first = np.repeat(starts[:1], outlook.draws, 0)
+    for by in LESS:
+        points = space.spent(starts, by)
+        tried = np.stack([np.stack(space.design(u)[:3]) for u in points])
+        each = np.asarray(compiled.totals()(outlook, tried, weights))
+        each = np.nan_to_num(each, nan=np.inf)
+        which, value = each.argmin(0), each.min(0)
+        better = value < least
+        first = np.where(better[:, None, None], points[which], first)
+        less, least = np.where(better, by, less), np.where(better, value, least)
+    own = copy(space)
+    own.flops = space.flops * np.exp(less)  # a budget for each draw
+    return less, newton(own, look(own.spent(first)), look, ENOUGH).point
+
+
+def _polished(space: Space, point: np.ndarray, less: np.ndarray, loss: Loss) -> np.ndarray:
+    """A search in steps, one after the other halved, of what is spent and of the ratios: the edges
+    of the sweep are kinks, in whose corners Newton's method does not settle. Domains move
+    together."""
+    least, less = loss(space.spent(point, less)), less.copy()
+    moves = [m for m in product((0.0, 1.0, -1.0), repeat=3) if 0 < np.abs(m).sum() <= 2]
+    moves = [m for m in moves if not (np.array(m[1:])[~space.present[1:]]).any()]
+    for step in STEPS:
+        for _ in range(AGAIN):
+            before = least
+            for move in moves:
+                by = np.minimum(0.0, less + step * move[0])
+                ahead = space.spent(point + step * np.array([0.0, *move[1:]]), by)
+                value = loss(ahead)
+                better = value < least
+                point = np.where(better[:, None, None], ahead, point)
+                less, least = np.where(better, by, less), np.where(better, value, least)
+            if (least == before).all():
+                break
+    return space.spent(point, less)
 
 
 def with_regret(asked: Question, optima: Mapping[str, Optimum]) -> Question:

@@ -38,7 +38,8 @@ class Space:
         cost: CostLaw = SIX_ND,
     ):
         first, second = arrangement.stages[0], arrangement.stages[1] and two_stage
-        self.domains, self.flops = domains, flops
+        self.domains = domains
+        self.flops: float | np.ndarray = flops  # or one for each point
         self.tokens = np.array([[1.0, 1, 0], [1, 1, float(first)]])  # logs of D and of D′, from u
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
@@ -73,7 +74,7 @@ class Space:
         they sum to the arrangement's cost."""
         return np.exp(u @ self.slopes.T) * self.times
 
-    def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
+    def spent(self, u: np.ndarray, less: float | np.ndarray = 0.0) -> np.ndarray:
         """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
         # The log of the cost is convex in log N, and linear under 6 N: Newton's method on it.
