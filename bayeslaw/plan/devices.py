@@ -18,12 +18,15 @@ MFU = 0.4  # of the peak: what large runs report (Chowdhery et al. 2022, arXiv:2
 
 @dataclass(frozen=True)
 class Device:
-    """One device. peak: precision -> FLOP/s; price: of an hour; memory: bytes."""
+    """One device. peak: precision -> FLOP/s; price: of an hour; memory: bytes; source: of the
+    peaks; priced: the day of a price that is an example."""
 
     name: str
     peak: Mapping[str, float]
     price: float | None = None
     memory: float | None = None
+    source: str = ""
+    priced: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Hardware:
             "money": None if self.device.price is None else hours * self.device.price,
             "days": hours / self.count / DAY,
             "memory": self.device.memory,
+            "priced": self.device.priced or None,
         }
 
     def _price(self) -> float:
@@ -143,6 +147,8 @@ def read_devices(path: str | Path | None = None) -> dict[str, Device]:
         peak = { bf16 = 500e12 }   # FLOP/s by precision
         price = 2.5                # an hour, optional
         memory = 80e9              # bytes, optional
+        source = "its data sheet"  # of the peaks, optional
+        priced = "2026-11-26"      # where the price is an example of a day, optional
 
     Raises `PlanError` with every fault of the file.
     """
@@ -173,7 +179,7 @@ def _devices(said: Mapping[str, Any], path: Any) -> dict[str, Device]:
         if not isinstance(about, dict):
             faults.append(f"'{name}' is no table; write [{name}] and its peak below")
             continue
-        unknown = set(about) - {"peak", "price", "memory"}
+        unknown = set(about) - {"peak", "price", "memory", "source", "priced"}
         faults += [f"[{name}] has an unknown key '{key}'" for key in sorted(unknown)]
         peak = about.get("peak")
         if not isinstance(peak, dict) or not peak:
@@ -186,7 +192,8 @@ def _devices(said: Mapping[str, Any], path: Any) -> dict[str, Device]:
             for key, v in numbers.items()
             if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < float("inf")
         ]
-        found[name] = Device(name, peak, about.get("price"), about.get("memory"))
+        words = {k: str(about.get(k, "")) for k in ("source", "priced")}
+        found[name] = Device(name, peak, about.get("price"), about.get("memory"), **words)
     if faults:
         raise PlanError(f"{path}: the devices cannot be used:\n  " + "\n  ".join(faults))
     return found

@@ -19,6 +19,17 @@ def test_every_device_of_the_catalogue_can_be_budgeted(name):
     assert hardware.of(hardware.flops(money=100))["money"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("name", read_devices())
+def test_every_device_of_the_catalogue_says_where_its_peaks_are_from_and_of_when_its_price(name):
+    device = find_device(name)
+    assert device.source
+    assert device.priced.startswith("20")
+    # Half the bits, twice the peak, where a matrix unit does both.
+    for wide, narrow in (("tf32", "bf16"), ("bf16", "fp8")):
+        if {wide, narrow} <= set(device.peak):
+            assert device.peak[narrow] / device.peak[wide] == pytest.approx(2, rel=0.03)
+
+
 def test_hours_money_and_days_are_arithmetic():
     hardware = Hardware(MINE, mfu=0.5, count=4)
     hour = 1e15 * 0.5 * 3600
@@ -36,6 +47,7 @@ def test_ones_own_devices_come_first(tmp_path):
     file.write_text("[h100]\npeak = { bf16 = 1.0 }\n[new]\npeak = { bf16 = 5e14 }\n")
     assert find_device("h100", file).peak == {"bf16": 1.0}
     assert find_device("new", file).price is None
+    assert find_device("new", file).priced == ""
     assert find_device("a100", file).price > 0
     with pytest.raises(PlanError, match="new has no price"):
         Hardware(find_device("new", file)).flops(money=1)
