@@ -45,7 +45,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         example = f" (an example price of {h['priced']})" if h["priced"] else ""
         money = "" if h["money"] is None else f", money {h['money']:,.0f}{example}"
         lines += folded(
-            f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
+            f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:.3g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
     if p["cost"]["overhead"] or p["cost"]["factor"] != 1:

@@ -50,6 +50,10 @@ class Ensemble:
     def domains(self) -> tuple[str, ...]:
         return self.members[0].domains
 
+    def contrast(self, way: str) -> Contrast | None:
+        """The runs of another way to train; None where there are none."""
+        return next((c for c in self.contrasts if c.way == way), None)
+
     @property
     def passed(self) -> bool:
         """True when at least one member passed the gate."""

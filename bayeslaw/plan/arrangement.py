@@ -97,7 +97,7 @@ class Joint(Arrangement):
         return "" if fitted.two_stage else "the fit is of a single stage: no runs were split"
 
     def contrast(self, fitted: Ensemble) -> Contrast | None:
-        return _kept(fitted, self.name)
+        return fitted.contrast(self.name)
 
 
 class Scratch(Arrangement):
@@ -120,17 +120,13 @@ class Scratch(Arrangement):
 
     def contrast(self, fitted: Ensemble) -> Contrast | None:
         by_law = fitted.ranges.get("pretrain_tokens", (1.0, 1.0))[0] == 0
-        return None if by_law else _kept(fitted, self.name)
+        return None if by_law else fitted.contrast(self.name)
 
 
 def _infinite(fitted: Ensemble, column: str) -> str:
     """The laws with weight that are not finite where an input is 0."""
     laws = [m.law for m in fitted.members if m.weight > 0]
     return ", ".join(w.name for w in laws if column in w.inputs and column not in w.may_be_zero)
-
-
-def _kept(fitted: Ensemble, way: str) -> Contrast | None:
-    return next((c for c in fitted.contrasts if c.way == way), None)
 
 
 ARRANGEMENTS: dict[str, Arrangement] = {

@@ -49,7 +49,7 @@ def by_experts(fitted: Ensemble, asked: Question) -> Choices:
     and training costs 6 N (D + K/domains Σ D′ₖ). What a count changes in the loss beyond its tokens
     is one pooled effect for all domains; counts between those that were measured are not told.
     """
-    contrast = _contrast(fitted, "experts")
+    contrast = fitted.contrast("experts")
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
         return Choices(unassessable=reason)
     if contrast is None:
@@ -66,7 +66,7 @@ def by_replay(fitted: Ensemble, asked: Question, forgetting: Ensemble | None = N
     By the laws, where they know replay; else one pooled effect for each share. forgetting: a fit of
     laws of other branches, which says what a share keeps from being forgotten.
     """
-    contrast = _contrast(fitted, "replay")
+    contrast = fitted.contrast("replay")
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
         return Choices(unassessable=reason)
     if contrast is None:
@@ -95,10 +95,6 @@ def forgetting_faults(fitted: Ensemble, forgetting: Ensemble) -> list[str]:
     if missing := [d for d in fitted.domains if d not in forgetting.domains]:
         faults.append(f"forgetting: its fit has no domain {', '.join(missing)}")
     return faults
-
-
-def _contrast(fitted: Ensemble, way: str) -> Contrast | None:
-    return next((c for c in fitted.contrasts if c.way == way), None)
 
 
 def _outlooks(fitted: Ensemble, asked: Question, contrast: Contrast) -> dict[float, Outlook]:

@@ -24,7 +24,7 @@ from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.discrepancy import AXES, Discrepancy, learnt
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.offset import Offset
+from bayeslaw.plan.offset import Offset, rounded
 
 Kind = Literal["mean", "calibrated"]
 KINDS: tuple[Kind, ...] = ("mean", "calibrated")
@@ -68,12 +68,7 @@ class Beyond:
         low, high, each = (
             jnp.reshape(v, (-1, *[1] * jnp.ndim(n))) for v in (self.low, self.high, self.each)
         )
-        return each * (_ramp(logs - high, width) + _ramp(low - logs, width))
-
-
-def _ramp(z: Any, width: float) -> Any:
-    """max(z, 0), or a hyperbola that rounds its corner."""
-    return (z + jnp.sqrt(z**2 + width**2)) / 2 if width else jnp.maximum(z, 0)
+        return each * (rounded(logs - high, width) + rounded(low - logs, width))
 
 
 class _Unit:

@@ -314,7 +314,7 @@ def question(
     assert bounds is not None
     assert law is not None
     outlook = _outlook(fitted, kind, draws, seed)
-    others = _others(fitted, kind, draws, seed, stretch)
+    others = _others(fitted, kind, draws, seed)
     return Question(
         outlook, budget.flops, share, found, bounds, fitted.domains, others=others, cost=law
     )
@@ -355,9 +355,7 @@ def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
 
 
 @lru_cache(maxsize=4)
-def _others(
-    fitted: Ensemble, kind: str, draws: int, seed: int, stretch: float
-) -> dict[str, Outlook]:
+def _others(fitted: Ensemble, kind: str, draws: int, seed: int) -> dict[str, Outlook]:
     """The outlooks of arrangements that runs speak for, and laws do not."""
     outlook = _outlook(fitted, kind, draws, seed)
     found = {}
@@ -366,7 +364,7 @@ def _others(
         if contrast is None or arrangement.unassessable(fitted):
             continue
         with double():
-            offset = offset_of(fitted, contrast, outlook.log_loss, draws, stretch, seed)
+            offset = offset_of(fitted, contrast, outlook.log_loss, draws, seed)
             found[name] = jax.device_put(replace(outlook, offset=offset))
     return found
 
