@@ -70,9 +70,9 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
 
     optima: arrangement -> its optimum. all_draws: do not thin them, however many there are.
     """
-    first = asked.outlook
-    step = 1 if all_draws else -(-first.draws * first.domains // MOST)
-    rows = first.rows(step)
+    whole = asked.outlook
+    step = 1 if all_draws else -(-whole.draws * whole.domains // MOST)
+    rows = whole.rows(step)
     weights = np.asarray(asked.weights, float)
     losses, fields = [], []
     for name, optimum in optima.items():
@@ -92,7 +92,7 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
 
         seen = newton(space, look(first), look, ENOUGH)
         point = seen.point
-        if outlook.beyond is not None:
+        if not (outlook.beyond is None and outlook.offset is None):
 
             def loss(u: np.ndarray, space: Space = space, seen: Outlook = outlook) -> np.ndarray:
                 designs = np.stack(space.design(u)[:3])

@@ -30,6 +30,7 @@ LEVEL = 0.1  # of one count of branches, of one share of replay
 HELD = np.log(4.0)  # below what was measured, and above it of a ratio; further out it stays
 ROUNDED = 0.2  # e-folds, of the edges of what was measured
 SCALES = np.geomspace(0.1, 100.0, 61)  # of s, that are looked at
+MANY = 10_000_000  # numbers, of draws, rows and columns at once
 LIKE = 4.0  # runs whose scatter the laws' own noise counts as, when that of these runs is weighed
 
 
@@ -189,13 +190,15 @@ def _coefficients(
         [np.tile(prior, (draws, 1)), np.tile(trunk[:, None], (1, of_trunk.shape[1]))], 1
     )
     noise = noise + np.where(of_trunk.any(1) | paired, 0.0, trunk[:, None] ** 2)
-    scaled = full[None] * sds[:, None, :] / np.sqrt(noise)[:, :, None]
     y = residual / np.sqrt(noise)
     rng = np.random.default_rng([seed, 13])
     by_law = [len(rows) for _, rows in fitted._picked(draws)]
     chance = [z - z.mean(0) for z in (rng.standard_normal((n, full.shape[1])) for n in by_law)]
-    drawn = _posterior(scaled, y, np.concatenate(chance), rng.random(draws))
-    return (drawn * sds)[:, : len(prior)]
+    chances, place, drawn = np.concatenate(chance), rng.random(draws), []
+    for some in np.array_split(np.arange(draws), 1 + draws * full.size // MANY):
+        scaled = full[None] * sds[some, None, :] / np.sqrt(noise[some])[:, :, None]
+        drawn.append(_posterior(scaled, y[some], chances[some], place[some]))
+    return (np.concatenate(drawn) * sds)[:, : len(prior)]
 
 
 def _posterior(x: np.ndarray, y: np.ndarray, chance: np.ndarray, place: np.ndarray) -> np.ndarray:
