@@ -70,7 +70,7 @@ def plan(p: dict[str, Any]) -> list[str]:
         *_worth(p),
         *_how_sure(p),
         *_baselines(p),
-        *_choices(p),
+        *_alternatives(p),
         *_laws(p),
         *_unassessed(p),
     ]
@@ -230,7 +230,7 @@ def _baselines(p: dict[str, Any]) -> list[str]:
     return ["", *table(head, rows)] if rows else []
 
 
-def _choices(p: dict[str, Any]) -> list[str]:
+def _alternatives(p: dict[str, Any]) -> list[str]:
     """A row for every number of branches, and for every share of replay, that was measured."""
     lines = []
     for found, key, name in (

@@ -16,11 +16,11 @@ from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.plan.alternatives import Alternatives, by_experts, by_replay, forgetting_faults
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
 from bayeslaw.plan.candidate import RULES, Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
-from bayeslaw.plan.choices import Choices, by_experts, by_replay, forgetting_faults
 from bayeslaw.plan.devices import Hardware
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.hindsight import Hindsight, hindsight, with_regret
@@ -148,13 +148,13 @@ class Plan:
             return max(0.0, price(self._spent, _as_optimum(self.chosen)))
 
     @cached_property
-    def experts(self) -> Choices:
+    def experts(self) -> Alternatives:
         """One trunk and its branches, by the number of branches."""
         with double():
             return by_experts(self.fitted, self.asked)
 
     @cached_property
-    def replay(self) -> Choices:
+    def replay(self) -> Alternatives:
         """The same, by the share of general data in the second stage."""
         with double():
             return by_replay(self.fitted, self.asked, self.forgetting)

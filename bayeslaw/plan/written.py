@@ -14,7 +14,7 @@ from bayeslaw.laws import Run
 from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
-    from bayeslaw.plan.choices import Choices
+    from bayeslaw.plan.alternatives import Alternatives
     from bayeslaw.plan.plan import Plan
 
 SCHEMA = 1
@@ -50,8 +50,8 @@ def written(p: Plan) -> dict[str, Any]:
         "at_bound": list(c.at_bound),
         "extrapolation": dict(p.extrapolation),
         "not_assessable": [{"arrangement": a, "reason": r} for a, r in p.not_assessable],
-        "experts": _choices(p, p.experts, "experts"),
-        "replay": _choices(p, p.replay, "replay"),
+        "experts": _alternatives(p, p.experts, "experts"),
+        "replay": _alternatives(p, p.replay, "replay"),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -126,10 +126,10 @@ def _targets(p: Plan) -> dict[str, Any] | None:
     }
 
 
-def _choices(p: Plan, choices: Choices, named: str) -> dict[str, Any]:
+def _alternatives(p: Plan, tried: Alternatives, named: str) -> dict[str, Any]:
     """One trunk and its branches at the budget, by one thing that the runs have tried."""
     found = []
-    for c in choices.each:
+    for c in tried.each:
         entry = {named: c.value, **sizes("trunk", c.run, p.domains)}
         if named == "experts":
             served = float(c.run.params[0] * c.value)
@@ -140,7 +140,7 @@ def _choices(p: Plan, choices: Choices, named: str) -> dict[str, Any]:
         entry |= {"loss": said(p, c.totals), "risk_value": c.risk, "p_best": c.p_best}
         found.append(entry)
     key = "counts" if named == "experts" else "shares"
-    return {"not_assessable": choices.unassessable or None, key: found}
+    return {"not_assessable": tried.unassessable or None, key: found}
 
 
 def _region(p: Plan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Choices that are no number to optimise: how many branches, how much replay. Those that the runs
+"""Alternatives that are no number to optimise: how many branches, how much replay. Those that the runs
 have tried are set against each other, each at its own best trunk."""
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from bayeslaw.plan.scores import scores
 
 
 @dataclass(frozen=True)
-class Choice:
+class Alternative:
     """One trunk at its best design, one thing about its branches chosen. run: fields (domain,), D′
-    of each branch. totals: Σ wₖ Lₖ, (draw,). p_best: probability that no other choice has a lower
+    of each branch. totals: Σ wₖ Lₖ, (draw,). p_best: probability that no other has a lower
     loss. forgetting: by how much more the branches lose on other domains than their trunk would,
     (draw,) of another fit; None where there is none."""
 
@@ -35,14 +35,14 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Choices:
+class Alternatives:
     """each: in their order; empty where the runs cannot speak, and then `unassessable` says why."""
 
-    each: tuple[Choice, ...] = ()
+    each: tuple[Alternative, ...] = ()
     unassessable: str = ""
 
 
-def by_experts(fitted: Ensemble, asked: Question) -> Choices:
+def by_experts(fitted: Ensemble, asked: Question) -> Alternatives:
     """Every count K of branches that was measured. Within `double()`.
 
     K branches serve the domains evenly: each domain has K over their number, of D′ₖ tokens each,
@@ -51,15 +51,17 @@ def by_experts(fitted: Ensemble, asked: Question) -> Choices:
     """
     contrast = fitted.contrast("experts")
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
-        return Choices(unassessable=reason)
+        return Alternatives(unassessable=reason)
     if contrast is None:
-        return Choices(unassessable="no two counts of experts were measured")
+        return Alternatives(unassessable="no two counts of experts were measured")
     outlooks = _outlooks(fitted, asked, contrast)
     per_domain = [count / len(asked.names) for count in outlooks]
     return _compared(asked, list(outlooks), list(outlooks.values()), per_domain)
 
 
-def by_replay(fitted: Ensemble, asked: Question, forgetting: Ensemble | None = None) -> Choices:
+def by_replay(
+    fitted: Ensemble, asked: Question, forgetting: Ensemble | None = None
+) -> Alternatives:
     """Every share of general data in the second stage that was measured, and none. Within
     `double()`.
 
@@ -68,9 +70,9 @@ def by_replay(fitted: Ensemble, asked: Question, forgetting: Ensemble | None = N
     """
     contrast = fitted.contrast("replay")
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
-        return Choices(unassessable=reason)
+        return Alternatives(unassessable=reason)
     if contrast is None:
-        return Choices(unassessable="no runs of recipe replay")
+        return Alternatives(unassessable="no runs of recipe replay")
     laws = [m.law for m in fitted.members if m.weight > 0]
     if all("replay" in law.inputs for law in laws):
         shares = {0.0, *contrast.level.tolist()}
@@ -109,7 +111,7 @@ def _compared(
     values: Sequence[float],
     outlooks: Sequence[Outlook],
     copies: Sequence[float],
-) -> Choices:
+) -> Alternatives:
     found = []
     for outlook, each in zip(outlooks, copies, strict=True):
         its = replace(asked, outlook=outlook, others={}, copies=each)
@@ -117,18 +119,18 @@ def _compared(
         found.append((best.run, scores(its, [best])))
     totals = np.array([s.totals[0] for _, s in found])
     best_of = (totals <= totals.min(0)).mean(1)
-    return Choices(
+    return Alternatives(
         tuple(
-            Choice(value, run, s.totals[0], float(s.risks[0]), float(p))
+            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p))
             for value, (run, s), p in zip(values, found, best_of, strict=True)
         )
     )
 
 
-def _forgotten(fitted: Ensemble, asked: Question, choice: Choice) -> np.ndarray:
+def _forgotten(fitted: Ensemble, asked: Question, one: Alternative) -> np.ndarray:
     """The weighted loss on a domain of a branch on another, less that of the trunk as it is."""
-    n, d, split = (np.mean(f) for f in choice.run[:3])
-    both = Run(n, d, np.array([split, 0.0]), replay=choice.value)
+    n, d, split = (np.mean(f) for f in one.run[:3])
+    both = Run(n, d, np.array([split, 0.0]), replay=one.value)
     losses = fitted.losses(both, "mean", asked.outlook.draws)
     kept = [fitted.domains.index(name) for name in asked.names]
     return np.asarray((losses[:, 0] - losses[:, 1])[:, kept] @ asked.weights)
