@@ -1,4 +1,4 @@
-"""Alternatives that are no number to optimise: how many branches, how much replay. Those that the runs
+"""Alternatives that are no number to optimise: how many branches, how much replay. Those that runs
 have tried are set against each other, each at its own best trunk."""
 
 from __future__ import annotations
