@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayeslaw.plan.frontier import Frontier, frontier
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import evaluate_plan
+    from bayeslaw.plan.pareto import Front, pareto
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.runs import Runs, read_runs
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
-    "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs", "RunsError",
-    "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate", "evaluate_plan",
-    "find_law", "fit", "forecast", "frontier", "plan", "point_fit", "reach", "read_posterior",
-    "read_runs", "suggest",
+    "Front", "Frontier", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs",
+    "RunsError", "Suggestion", "SumLaw", "SweepError", "__version__", "backtest", "calibrate",
+    "evaluate_plan", "find_law", "fit", "forecast", "frontier", "pareto", "plan", "point_fit",
+    "reach", "read_posterior", "read_runs", "suggest",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -52,6 +53,7 @@ _HOME = {
     "Plan": "plan.plan", "plan": "plan.plan", "reach": "plan.inverse",
     "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
+    "Front": "plan.pareto", "pareto": "plan.pareto",
 }  # fmt: skip
 
 

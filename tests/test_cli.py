@@ -197,12 +197,12 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     code, said, _ = say(
         "plan", files / "split.nc", "--flops", "0.1T", "--weight", "d0=2", "--weight", "d1=1",
         "--risk", "quantile:0.9", "--arrangement", "trunk", "--stretch", "inf", "--out", out,
-        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02",
+        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02", "--cost", "runs",
     )  # fmt: skip
     assert code == DONE
     weights = {"d0": 2.0, "d1": 1.0}
     named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
-             "designs": None, "hardware": None}  # fmt: skip
+             "designs": None, "hardware": None, "forgetting": None, "cost": "runs"}  # fmt: skip
     assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
     assert len(once) == 1
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"
@@ -356,6 +356,18 @@ def test_a_frontier_has_a_row_a_budget_and_a_plot(say, files, tmp_path):
     assert said.splitlines()[2].startswith("1e16")
 
 
+def test_a_front_has_a_row_a_design_and_a_plot(say, files, tmp_path):
+    plot = tmp_path / "f.png"
+    how = ("pareto", files / "split.nc", "--flops", "1e18", "--kind", "mean", "--points", 3,
+           "--between", "domain:d0", "domain:d1")  # fmt: skip
+    code, said, _ = say(*how, "--plot", plot, "--json")
+    answer = json.loads(said)
+    assert (code, answer["schema"], plot.read_bytes()[:4]) == (DONE, 1, b"\x89PNG")
+    said = say(*how)[1]
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert len(said.splitlines()) == 2 + len(answer["points"])
+
+
 def test_a_budget_in_hours_is_said_in_hours_and_money_beside_ones_own_designs(say, files, tmp_path):
     mine = tmp_path / "mine.csv"
     mine.write_text("design,params,pretrain_tokens\nours,10M,1B\n")
@@ -450,6 +462,13 @@ MISTAKES = [
     ("plan SPLIT_NC --flops 1e17 --limit d0=2", "LOSS:PROBABILITY"),
     ("plan SPLIT_NC --flops 1e17 --at-least-generalist 90", "between 0 and 1"),
     ("frontier SPLIT_NC --flops 1e17:1e18 --architectures none.csv", "not readable"),
+    ("pareto SPLIT_NC --flops 1e18", "--between"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean dice", "dice"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean mean", "two different aims"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean domain:zz", "unknown domain 'zz'"),
+    ("plan SPLIT_NC --flops 1e17 --timings none.csv --device h100", "not readable as a table"),
+    ("plan SPLIT_NC --flops 1e17 --timings none.csv", "--timings would change nothing"),
+    ("plan SPLIT_NC --flops 1e17 --forgetting SPLIT_NC", "on their own domain"),
     ("plan SPLIT_NC --flops lots", "lots"),
     ("plan SPLIT_NC --flops -1", "-1"),
     ("plan SPLIT_NC --flops 1e17 --weight d0", "NAME=VALUE"),
@@ -634,7 +653,17 @@ def program(*arguments: object, code: str = "") -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["fit"], ["check"], ["forecast"], ["plan"], ["frontier"], ["suggest"], ["sweep"]],
+    [
+        [],
+        ["fit"],
+        ["check"],
+        ["forecast"],
+        ["plan"],
+        ["frontier"],
+        ["pareto"],
+        ["suggest"],
+        ["sweep"],
+    ],
 )
 def test_help_loads_nothing_heavy(command):
     code = (

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.architecture import Architecture
 from bayeslaw.plan.optimum import Optimum, optimise, within
 from bayeslaw.plan.question import Question
+from bayeslaw.plan.scores import scores
 
 NEAREST = 3  # architectures that are looked at, on either side of the optimum
 MODELS = 16  # models of their own size whose neighbours are looked at too
@@ -33,9 +33,9 @@ def snapped(
         best = within(sized, optimise(sized, optimum.arrangement, pins), pins)
         if not best.kept:
             return None
-        fields = np.stack(best.run[:3])[None]
-        risk = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2]
-        return float(risk[0]), replace(best, architectures=tuple(a.name for a in chosen))
+        return float(scores(asked, [best]).risks[0]), replace(
+            best, architectures=tuple(a.name for a in chosen)
+        )
 
     own = asked.space(optimum.arrangement).own[0]
     every = _each(asked.architectures, sizes, at) if own else []
