@@ -466,6 +466,7 @@ MISTAKES = [
     ("pareto SPLIT_NC --flops 1e18 --between mean dice", "dice"),
     ("pareto SPLIT_NC --flops 1e18 --between mean mean", "two different aims"),
     ("pareto SPLIT_NC --flops 1e18 --between mean domain:zz", "unknown domain 'zz'"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean cvar:0.1 --limit d0=2:0.9", "not for a front"),
     ("plan SPLIT_NC --flops 1e17 --timings none.csv --device h100", "not readable as a table"),
     ("plan SPLIT_NC --flops 1e17 --timings none.csv", "--timings would change nothing"),
     ("plan SPLIT_NC --flops 1e17 --forgetting SPLIT_NC", "on their own domain"),

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from bayeslaw.cost import SIX_ND, CostLaw
+from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.architecture import Architecture
 from bayeslaw.plan.arrangement import ARRANGEMENTS
@@ -65,7 +66,9 @@ class Question:
     def usual(self, arrangement: str, run: Run) -> Run:
         """The design that the laws are asked about in the place of an arrangement's."""
         outlook = self.of(arrangement).outlook
-        return outlook.reference(outlook.full(run, (outlook.domains,)))
+        with double():
+            found = outlook.reference(outlook.full(run, (outlook.domains,)))
+            return Run(*(np.asarray(f) for f in found))
 
     @property
     def expected(self) -> Question:
