@@ -243,6 +243,7 @@ def test_a_risk_on_regret_is_of_what_each_draw_loses():
     assert on.chosen.totals.mean() == pytest.approx(off.chosen.totals.mean(), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_a_budget_is_a_ceiling_where_more_carries_more_risk():
     wild = replace(FITTED, discrepancy=replace(FITTED.discrepancy, center=1.0))
     answer = plan(wild, 1e24, risk="cvar:0.1", arrangements=["generalist"], draws=200)

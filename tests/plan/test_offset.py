@@ -357,6 +357,7 @@ def other_ways() -> pd.DataFrame:
     return pd.concat([plain, joint, held, fresh], ignore_index=True)
 
 
+@pytest.mark.slow
 def test_a_fit_keeps_the_runs_of_other_ways_and_their_twins(tmp_path):
     table = other_ways()
     runs = Runs.from_table(table)
