@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bayeslaw.plan.frontier import Frontier, frontier
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import evaluate_plan
+    from bayeslaw.plan.pareto import Front, pareto
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.readers import Imported, import_runs
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
-    "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Run", "Runs",
-    "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__", "backtest",
-    "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier", "import_runs", "plan",
-    "point_fit", "reach", "read_posterior", "read_runs", "suggest", "verify",
+    "Front", "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Run",
+    "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__",
+    "backtest", "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier",
+    "import_runs", "pareto", "plan", "point_fit", "reach", "read_posterior", "read_runs", "suggest",
+    "verify",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -56,6 +58,7 @@ _HOME = {
     "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
     "Verification": "verify.verification", "verify": "verify.verification",
+    "Front": "plan.pareto", "pareto": "plan.pareto",
 }  # fmt: skip
 
 

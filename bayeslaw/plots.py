@@ -310,6 +310,32 @@ def draw_frontier(said: Mapping[str, Any], path: Path) -> Path:
         ]
         axes.plot(*zip(*each, strict=True), linewidth=1, linestyle="--", label=name)
     axes.set(xscale="log", xlabel="budget, FLOPs", ylabel="weighted loss, nats/token")
+    return _saved(figure, axes, path)
+
+
+def draw_pareto(said: Mapping[str, Any], path: Path) -> Path:
+    """The designs of a front, one objective against the other, by arrangement.
+
+    said: `Front.to_json`.
+    """
+    import matplotlib.pyplot as plt
+
+    first, second = said["between"]
+    figure, axes = plt.subplots(**_figure(5.4, 4.2))
+    every = [p["values"] for p in said["points"]]
+    axes.plot([v[first] for v in every], [v[second] for v in every], color="0.7", linewidth=1)
+    for name in dict.fromkeys(p["arrangement"] for p in said["points"]):
+        each = [p["values"] for p in said["points"] if p["arrangement"] == name]
+        x, y = ([v[key] for v in each] for key in (first, second))
+        axes.plot(x, y, marker="o", linestyle="", label=name)
+    axes.set(xlabel=f"{first}, nats/token", ylabel=f"{second}, nats/token")
+    return _saved(figure, axes, path)
+
+
+def _saved(figure: Any, axes: Any, path: Path) -> Path:
+    """A figure of one panel, with its legend, atomically written."""
+    import matplotlib.pyplot as plt
+
     axes.legend(frameon=False, fontsize="small")
     axes.grid(alpha=0.3)
     with whole(path) as beside:

@@ -19,6 +19,7 @@ from bayeslaw.quantity import parse_quantity
 from bayeslaw.whole import whole
 
 MAX_LINE = 1_000_000  # bytes; a longer one is not a table
+ALIKE = 0.02  # of the FLOPs of a token, between runs of one size
 SHOWN = 100  # faults printed per file; all are counted
 NATS = {"nats": 1.0, "bits": float(np.log(2.0))}
 UNITS = tuple(f"{scale}/{per}" for scale in NATS for per in ("token", "byte"))
@@ -48,6 +49,8 @@ COLUMNS = (
     Column("seed", "number", "-", "of the run", default=0.0),
     Column("params", "number", "weights", "non-embedding parameters N", True, 0.0, True),
     Column("pretrain_tokens", "number", "tokens", "general tokens D", True, 0.0),
+    Column("total_params", "number", "weights", "N and its embeddings",
+           least=0.0, above=True, default=np.nan),
     Column("specialize_tokens", "number", "tokens", "stage-two tokens D′", least=0.0, default=0.0),
     Column("branch", "text", "name", "the domain of the second stage", default=""),
     Column("domain", "text", "name", "what the loss was measured on", default="all"),
@@ -103,7 +106,8 @@ class Runs:
 
     table: the kept rows (status ok), the columns of `COLUMNS` in order; losses in nats.
     counts: rows `read`, `kept`, `diverged`, `failed`.  units: domain -> unit of its losses.
-    ignored: columns of the files that have no meaning here.
+    ignored: columns of the files that have no meaning here. embeddings: whether `params` was taken
+    from `total_params`.
     """
 
     table: pd.DataFrame
@@ -112,6 +116,7 @@ class Runs:
     sources: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     places: pd.DataFrame | None = None  # `file` and `row` that each row of the table came from
+    embeddings: bool = False
 
     @classmethod
     def from_table(
@@ -207,6 +212,31 @@ class Runs:
         t = one.table
         return one.select((t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]))
 
+    @cached_property
+    def counted(self) -> tuple[str, ...]:
+        """Where rows seem not to count N, or FLOPs, alike."""
+        t, found = self.table, []
+        total = t["total_params"] > 0
+        same = np.isclose(t["total_params"], t["params"], rtol=1e-6)
+        if (total & same).any() and (total & ~same).any() and not self.embeddings:
+            found.append(
+                f"params counts the embeddings in {int((total & same).sum())} rows (it is "
+                f"total_params) and not in {int((total & ~same).sum())}: take total_params for all "
+                "with --embeddings, or count alike"
+            )
+        usual = t[(t["specialize_tokens"] == 0) | t["recipe"].isin(["", "plain"])]
+        tokens = usual["pretrain_tokens"] + usual["specialize_tokens"]
+        per_token = usual["flops"] / (usual["params"] * tokens)
+        by_size = per_token.groupby(usual["params"])
+        low, high = by_size.min(), by_size.max()
+        if len(usual) and (high / low).max() > 1 + ALIKE:
+            i = int(np.argmax(high / low))
+            found.append(
+                f"runs of N = {low.index[i]:g} have from {low.iloc[i]:.3g} N to {high.iloc[i]:.3g} "
+                "N FLOPs a token: N or FLOPs are counted in two ways"
+            )
+        return tuple(found)
+
     def summary(self) -> list[str]:
         """Which rows went where, in sentences."""
         c = self.counts
@@ -225,6 +255,8 @@ class Runs:
                 lines.append(f"{count} rows of other recipes (not fitted): {', '.join(others)}")
         units = sorted(set(self.units.values()))
         lines.append(f"domains: {', '.join(self.domains)} ({', '.join(units)})")
+        lines += ["N counts the embeddings"] if self.embeddings else []
+        lines += self.counted
         if self.ignored:
             lines.append(f"columns without a meaning here: {', '.join(self.ignored)}")
         return lines
@@ -253,7 +285,10 @@ def lineages_of(runs: Runs) -> np.ndarray:
 
 
 def read_runs(
-    *paths: str | Path, map: Mapping[str, str] | None = None, unit: str | None = None
+    *paths: str | Path,
+    map: Mapping[str, str] | None = None,
+    unit: str | None = None,
+    embeddings: bool = False,
 ) -> Runs:
     """Read and check tables of runs: CSV or parquet, several files, globs.
 
@@ -261,6 +296,7 @@ def read_runs(
         `loss/<domain>` or `loss_<domain>` are taken as one loss per domain.
     unit: of the losses: nats/token (default), bits/token, nats/byte, bits/byte; a `unit` column
         says it row by row.
+    embeddings: whether N counts them; then `total_params` stands for `params` in every row.
 
     Missing columns: `domain` all, `branch` the domain where D′ > 0, `status` ok, `sweep` the
     file's name, `run_id` one per row, `lineage` the run_id, `flops` 6 N (D + D′). Rows whose
@@ -282,7 +318,29 @@ def read_runs(
         tables.append(ours)
         ignored |= set(without)
         sources.append(str(file))
-    return assembled(tables, tuple(sources), tuple(sorted(ignored)), faults)
+    if embeddings:
+        tables = [_with_embeddings(table, faults) for table in tables]
+    found = assembled(tables, tuple(sources), tuple(sorted(ignored)), faults)
+    return replace(found, embeddings=embeddings)
+
+
+def _with_embeddings(table: pd.DataFrame, faults: list[Fault]) -> pd.DataFrame:
+    """The rows with all weights for N; FLOPs that were 6 N a token stay so."""
+    if not len(table):
+        return table
+    total, remedy = table["total_params"], "missing, and --embeddings takes it for N; fill it in"
+    missing = table[total.isna()]
+    if len(missing) == len(table):
+        faults.append(Fault(table["_file"].iloc[0], 0, "total_params", None, remedy))
+    else:
+        faults += [
+            Fault(file, int(row) + 1, "total_params", None, remedy)
+            for file, row in zip(missing["_file"], missing["_row"], strict=True)
+        ]
+    tokens = table["pretrain_tokens"] + table["specialize_tokens"]
+    declared = np.isclose(table["flops"], 6 * table["params"] * tokens, rtol=1e-9)
+    flops = table["flops"].where(~declared, 6 * total * tokens)
+    return table.assign(params=total, flops=flops)
 
 
 def expand(paths: Sequence[str | Path], faults: list[Fault]) -> list[Path]:
@@ -528,6 +586,12 @@ def _fill(
         Fault(file, int(row[i]) + 1, "pretrain_tokens", 0.0,
               "no tokens in either stage: no law speaks of it; leave the row out")
         for i in np.flatnonzero(untrained)
+    ]  # fmt: skip
+    fewer = done["total_params"] < done["params"] * (1 - 1e-6)
+    faults += [
+        Fault(file, int(row[i]) + 1, "total_params", float(done["total_params"][i]),
+              f"fewer weights than params, {done['params'][i]:g}: it counts the embeddings too")
+        for i in np.flatnonzero(fewer)
     ]  # fmt: skip
     done["branch"] = done["branch"].where(given, done["domain"].where(split, ""))
     done["sweep"] = done["sweep"].replace("", sweep)

@@ -197,12 +197,12 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     code, said, _ = say(
         "plan", files / "split.nc", "--flops", "0.1T", "--weight", "d0=2", "--weight", "d1=1",
         "--risk", "quantile:0.9", "--arrangement", "trunk", "--stretch", "inf", "--out", out,
-        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02",
+        "--json", "--on", "regret", "--kind", "mean", "--epsilon", "0.02", "--cost", "runs",
     )  # fmt: skip
     assert code == DONE
     weights = {"d0": 2.0, "d1": 1.0}
     named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
-             "designs": None, "hardware": None}  # fmt: skip
+             "designs": None, "hardware": None, "forgetting": None, "cost": "runs"}  # fmt: skip
     assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
     assert len(once) == 1
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"
@@ -324,17 +324,18 @@ def test_plan_answers_with_the_promised_keys(say, files):
 
 
 @pytest.mark.slow
-def test_what_is_asked_of_a_plan_is_in_its_answer(say, files):
+def test_what_is_asked_of_a_plan_is_in_its_answer(say, files, tmp_path):
+    out = tmp_path / "plan.json"
     wishes = (
         "--bound", "pretrain_tokens=:300M", "--unique", "d1=20M", "--epochs", "2",
         "--serve", "d0=500M", "--architectures", "tiny", "--at-least-generalist", "0.6",
     )  # fmt: skip
-    code, said, _ = say("plan", files / "split.nc", "--flops", "1e17", *wishes)
+    code, said, _ = say("plan", files / "split.nc", "--flops", "1e17", *wishes, "--out", out)
     assert code == DONE
-    assert all(len(line) <= 80 for line in said.splitlines())
+    assert all(len(line) <= 80 for line in said.splitlines() if "wrote" not in line)
     for part in ("kept with", "distinct tokens: d1", "serves tokens (d0 500M)", "built as tiny"):
         assert part in said
-    answer = json.loads(say("plan", files / "split.nc", "--flops", "1e17", *wishes, "--json")[1])
+    answer = json.loads(out.read_text())
     assert answer["pretrain_tokens"] <= 3e8 * (1 + 1e-9)
     assert answer["specialize_tokens"]["d1"] <= 4e7 * (1 + 1e-9)
     assert answer["chances"][0]["reached"] >= 0.6
@@ -354,6 +355,18 @@ def test_a_frontier_has_a_row_a_budget_and_a_plot(say, files, tmp_path):
     said = say(*how)[1]
     assert all(len(line) <= 80 for line in said.splitlines())
     assert said.splitlines()[2].startswith("1e16")
+
+
+def test_a_front_has_a_row_a_design_and_a_plot(say, files, tmp_path):
+    plot = tmp_path / "f.png"
+    how = ("pareto", files / "split.nc", "--flops", "1e18", "--kind", "mean", "--points", 3,
+           "--between", "domain:d0", "domain:d1")  # fmt: skip
+    code, said, _ = say(*how, "--plot", plot, "--json")
+    answer = json.loads(said)
+    assert (code, answer["schema"], plot.read_bytes()[:4]) == (DONE, 1, b"\x89PNG")
+    said = say(*how)[1]
+    assert all(len(line) <= 80 for line in said.splitlines())
+    assert len(said.splitlines()) == 2 + len(answer["points"])
 
 
 def test_a_budget_in_hours_is_said_in_hours_and_money_beside_ones_own_designs(say, files, tmp_path):
@@ -450,6 +463,14 @@ MISTAKES = [
     ("plan SPLIT_NC --flops 1e17 --limit d0=2", "LOSS:PROBABILITY"),
     ("plan SPLIT_NC --flops 1e17 --at-least-generalist 90", "between 0 and 1"),
     ("frontier SPLIT_NC --flops 1e17:1e18 --architectures none.csv", "not readable"),
+    ("pareto SPLIT_NC --flops 1e18", "--between"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean dice", "dice"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean mean", "two different aims"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean domain:zz", "unknown domain 'zz'"),
+    ("pareto SPLIT_NC --flops 1e18 --between mean cvar:0.1 --limit d0=2:0.9", "not for a front"),
+    ("plan SPLIT_NC --flops 1e17 --timings none.csv --device h100", "not readable as a table"),
+    ("plan SPLIT_NC --flops 1e17 --timings none.csv", "--timings would change nothing"),
+    ("plan SPLIT_NC --flops 1e17 --forgetting SPLIT_NC", "on their own domain"),
     ("plan SPLIT_NC --flops lots", "lots"),
     ("plan SPLIT_NC --flops -1", "-1"),
     ("plan SPLIT_NC --flops 1e17 --weight d0", "NAME=VALUE"),
@@ -643,6 +664,7 @@ def program(*arguments: object, code: str = "") -> subprocess.CompletedProcess[s
         ["forecast"],
         ["plan"],
         ["frontier"],
+        ["pareto"],
         ["suggest"],
         ["sweep"],
     ],

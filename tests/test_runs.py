@@ -338,3 +338,48 @@ def test_one_of_several_sweeps_is_picked_by_name_or_named_among_what_there_is():
     assert len(runs.of_sweep("b")) == 6
     with pytest.raises(RunsError, match="column 'sweep' is 'c': there is a, b"):
         runs.of_sweep("c")
+
+
+# --- how N is counted
+
+COUNTED = "params,total_params,pretrain_tokens,loss\n"
+
+
+def test_all_weights_stand_for_n_where_embeddings_are_counted(write):
+    path = write("a.csv", COUNTED + "1e6,3e6,1e9,2\n1e7,1.4e7,1e9,1.9\n")
+    assert read_runs(path).table["params"].tolist() == [1e6, 1e7]
+    runs = read_runs(path, embeddings=True)
+    assert runs.table["params"].tolist() == [3e6, 1.4e7]
+    assert runs.table["flops"].tolist() == [1.8e16, 8.4e16]
+    assert "N counts the embeddings" in runs.summary()
+    assert runs.counted == ()
+
+
+def test_rows_that_count_otherwise_are_told(write):
+    path = write("a.csv", COUNTED + "1e6,3e6,1e9,2\n1.4e7,1.4e7,1e9,1.9\n")
+    (said,) = read_runs(path).counted
+    assert "embeddings in 1 rows" in said
+    assert "not in 1" in said
+    assert read_runs(path, embeddings=True).counted == ()
+
+
+def test_flops_of_one_size_in_two_ways_are_told(write):
+    head = "params,pretrain_tokens,loss,flops\n"
+    alike = read_runs(write("a.csv", head + "1e6,1e9,2,8e15\n1e6,2e9,1.9,1.61e16\n"))
+    assert alike.counted == ()
+    apart = read_runs(write("b.csv", head + "1e6,1e9,2,8e15\n1e6,2e9,1.9,1.2e16\n"))
+    assert "from 6 N to 8 N FLOPs a token" in apart.counted[0]
+    assert apart.counted[0] in apart.summary()
+
+
+@pytest.mark.parametrize(
+    ("rows", "embeddings", "said"),
+    [
+        ("1e6,9e5,1e9,2\n", False, "row 1.*total_params.*fewer weights than params, 1e.06"),
+        ("1e6,,1e9,2\n1e6,2e6,1e9,2\n", True, "row 1.*total_params.*missing, and --embeddings"),
+        ("1e6,,1e9,2\n", True, "column 'total_params': missing"),
+    ],
+)
+def test_weights_that_do_not_add_up_are_refused(write, rows, embeddings, said):
+    with pytest.raises(RunsError, match=said):
+        read_runs(write("a.csv", COUNTED + rows), embeddings=embeddings)

@@ -64,6 +64,9 @@ def fit(
     priors: Annotated[
         Path | None, typer.Option(metavar="TOML", help="As a_size = { lognormal = [0.35, 0.2] }.")
     ] = None,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="N counts them: take total_params for params.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Fit laws to tables of runs and write their posterior."""
@@ -73,7 +76,7 @@ def fit(
     writable(out)
     from bayeslaw.runs import read_runs
 
-    table = read_runs(*runs, map=mapping, unit=unit)
+    table = read_runs(*runs, map=mapping, unit=unit, embeddings=embeddings)
     table = table if sweep is None else table.of_sweep(sweep)
     from bayeslaw.infer.allowed import left_out
     from bayeslaw.infer.fit import fit as fit_laws

@@ -9,6 +9,7 @@ from typing import Any
 from bayeslaw.cli.words import folded, heading, interval, table
 from bayeslaw.quantity import format_quantity
 
+INEXACT = 0.05  # of a cost
 FACTOR = 1.05  # by which a prior must move a size, to be named
 SYMBOLS = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
 TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
@@ -27,6 +28,9 @@ def cautions(p: dict[str, Any]) -> list[str]:
             else ("further from the sweep more compute carries more risk")
         )
         lines.append(f"spends {100 * p['budget']['spent']:.3g} % of the budget: {why}")
+    if p["cost"]["error"] > INEXACT:
+        error = f"{100 * p['cost']['error']:.0f} %"
+        lines.append(f"the runs' own FLOPs follow the law of their cost to {error} only")
     return [part for line in lines for part in folded(line)]
 
 
@@ -41,15 +45,19 @@ def plan(p: dict[str, Any]) -> list[str]:
         )
     if p["hardware"] is not None:
         h = p["hardware"]
-        money = "" if h["money"] is None else f", money {h['money']:,.0f}"
+        example = f" (an example price of {h['priced']})" if h["priced"] else ""
+        money = "" if h["money"] is None else f", money {h['money']:,.0f}{example}"
         lines += folded(
-            f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:g} % of its "
+            f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:.3g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
     for c in p["chances"]:
         lines += folded(f"{c['limit']}: kept with {c['reached']:.3g}")
     if p["at_limit"]:
         lines += folded(f"held by {', '.join(p['at_limit'])}")
+    if p["cost"]["overhead"] or p["cost"]["factor"] != 1:
+        lines += folded(_cost(p["cost"]))
+    lines += ["N counts the embeddings"] if p["embeddings"] else []
     rows = [
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()
@@ -64,8 +72,19 @@ def plan(p: dict[str, Any]) -> list[str]:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
-    parts = (_data, _serving, _architecture, _worth, _how_sure, _baselines, _laws, _unassessed)
+    parts = (
+        _data, _serving, _architecture, _worth, _how_sure, _baselines, _alternatives, _laws,
+        _unassessed,
+    )  # fmt: skip
     return [*lines, *(line for part in parts for line in part(p))]
+
+
+def _cost(c: dict[str, Any]) -> str:
+    """The law of the runs' cost."""
+    flops = f"{6 * c['factor']:.3g} N"
+    if c["overhead"]:
+        flops += f" (1 + ({format_quantity(c['overhead'])} / N)^{c['power']:.2f})"
+    return f"cost as of the runs: {flops} FLOPs a token, within {100 * c['error']:.1f} %"
 
 
 def frontier(said: dict[str, Any]) -> list[str]:
@@ -91,6 +110,21 @@ def frontier(said: dict[str, Any]) -> list[str]:
             f"{format_quantity(max(p['flops'] for p in short))}: more carries more risk"
         )]  # fmt: skip
     return lines
+
+
+def pareto(said: dict[str, Any]) -> list[str]:
+    """A row for every design of a front."""
+    rows = [
+        [
+            *(f"{p['values'][name]:.5f}" for name in said["between"]),
+            p["arrangement"],
+            *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{p['extrapolation']:.3g}x",
+        ]
+        for p in said["points"]
+    ]
+    lines = [f"{format_quantity(said['budget'])} FLOPs; nats/token"]
+    return lines + table([*said["between"], "", "N", "D", "mean D′", "beyond"], rows, left=0)
 
 
 def suggest(said: dict[str, Any]) -> list[str]:
@@ -260,6 +294,31 @@ def _baselines(p: dict[str, Any]) -> list[str]:
     ]
     head = ["instead", "loss", heading(p), "regret", "P(plan better)"]
     return ["", *table(head, rows)] if rows else []
+
+
+def _alternatives(p: dict[str, Any]) -> list[str]:
+    """A row for every number of branches, and for every share of replay, that was measured."""
+    lines = []
+    for found, key, name in (
+        (p["experts"]["counts"], "experts", "branches"),
+        (p["replay"]["shares"], "replay", "replay"),
+    ):
+        forgets = any(c.get("forgetting") for c in found)
+        rows = [
+            [
+                f"{c[key]:g}",
+                *(_mean(c[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+                f"{c['loss']['mean']:.4f}",
+                interval(c["loss"]["interval"]),
+                f"{c['p_best']:.2f}",
+                *([f"{c['forgetting']['mean']:+.4f}"] if forgets else []),
+            ]
+            for c in found
+        ]
+        head = [name, "N", "D", "mean D′", "loss", heading(p), "P(best)"]
+        head += ["forgets"] if forgets else []
+        lines += ["", *table(head, rows)] if rows else []
+    return lines
 
 
 def _laws(p: dict[str, Any]) -> list[str]:

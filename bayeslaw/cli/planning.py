@@ -1,4 +1,4 @@
-"""Commands that use a posterior: forecast, plan, frontier, suggest."""
+"""Commands that use a posterior: forecast, plan, frontier, pareto, suggest."""
 
 from __future__ import annotations
 
@@ -103,9 +103,16 @@ def plan(
     mfu: Annotated[
         float | None, typer.Option(help="Share of the peak that is reached. Default: 0.4.")
     ] = None,
+    timings: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Measure --mfu in a timings.csv: flops and seconds."),
+    ] = None,
     count: Annotated[int | None, typer.Option(help="Devices at once. Default: 1.")] = None,
     designs: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Your own designs, scored beside it: CSV.")
+    ] = None,
+    forgetting: Annotated[
+        Path | None, typer.Option(metavar="POSTERIOR", help="A fit of --law forgetting.")
     ] = None,
     weights: Weights = None,
     risk: RiskName = "mean",
@@ -131,17 +138,22 @@ def plan(
         )
     if losses and (risk, on) != ("mean", "loss"):
         raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
+    if losses and forgetting is not None:
+        raise BayeslawError("--forgetting goes with a budget, not with --target")
     about = {"precision": precision, "mfu": mfu, "count": count}
     about = {name: value for name, value in about.items() if value is not None}
-    of_device = [*about, *(["devices"] if devices is not None else [])]
+    files = {"devices": devices, "timings": timings}
+    of_device = [*about, *(name for name, file in files.items() if file is not None)]
     if of_device and not timed and device is None:
         named = ", ".join("--" + name for name in of_device)
         raise BayeslawError(f"{named} would change nothing: give --device, or a budget in time")
+    if mfu is not None and timings is not None:
+        raise BayeslawError("--mfu and --timings say the same thing: give one")
     if out is not None:
         writable(out)
     from bayeslaw.infer.ensemble import read_posterior
     from bayeslaw.infer.source import Source
-    from bayeslaw.plan.devices import Hardware, find_device
+    from bayeslaw.plan.devices import Hardware, find_device, measured_mfu
     from bayeslaw.plan.inverse import reach
     from bayeslaw.plan.own import read_own
     from bayeslaw.plan.plan import plan as choose
@@ -149,12 +161,16 @@ def plan(
 
     hardware = None
     if timed or device is not None:
-        hardware = Hardware(find_device(device or "h100", devices), **about)  # type: ignore[arg-type]
+        found = find_device(device or "h100", devices)
+        if timings is not None:
+            about["mfu"] = measured_mfu(timings, found, precision or "bf16")
+        hardware = Hardware(found, **about)  # type: ignore[arg-type]
     if timed:
         assert hardware is not None
         flops = hardware.flops(*hours)
     fitted = usable(read_posterior(posterior), accept)
     mine = read_own(designs, fitted.domains) if designs is not None else None
+    lost = read_posterior(forgetting) if forgetting is not None else None
     with progress("planning"):
         if losses:
             chosen = reach(
@@ -167,7 +183,7 @@ def plan(
             chosen = choose(
                 fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
-                **wishes,
+                forgetting=lost, **wishes,
             )  # fmt: skip
         said = {**chosen.to_json(), "posterior": Source.of(posterior).to_json()}
     if out is not None:
@@ -224,6 +240,54 @@ def frontier(
     else:
         warn(words.failures(fitted))
         say(planned.frontier(said))
+        say([f"\nwrote {plot}"] if plot is not None else [])
+
+
+@app.command()
+@wishing
+def pareto(
+    posterior: Posterior,
+    flops: Annotated[float, number("The budget, as 1e22.")],
+    between: Annotated[
+        tuple[str, str],
+        typer.Option(
+            metavar="ONE OTHER", help="Risks, as mean cvar:0.1; or domain:NAME domain:OTHER."
+        ),
+    ],
+    points: Annotated[int, typer.Option(min=2, help="At most.")] = 9,
+    weights: Weights = None,
+    arrangements: Arrangements = None,
+    wishes: Any = None,
+    stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
+    prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
+    kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as a PNG.")] = None,
+    accept: Accept = False,
+    json: Json = False,
+) -> None:
+    """Designs of one budget that trade one aim for another."""
+    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    if plot is not None:
+        writable(plot)
+        os.environ["MPLBACKEND"] = "agg"
+    from bayeslaw.infer.ensemble import read_posterior
+    from bayeslaw.plan.pareto import pareto as trade
+
+    fitted = usable(read_posterior(posterior), accept)
+    with progress("planning"):
+        said = trade(
+            fitted, flops, between, points, shares or None, arrangements or None, stretch, prob,
+            accept=accept, kind=kind, **wishes,
+        ).to_json()  # fmt: skip
+    if plot is not None:
+        from bayeslaw.plots import draw_pareto
+
+        draw_pareto(said, plot)
+    if json:
+        print_answer({**said, "plot": plot and str(plot)})
+    else:
+        warn(words.failures(fitted))
+        say(planned.pareto(said))
         say([f"\nwrote {plot}"] if plot is not None else [])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -80,6 +80,11 @@ AtLeast = Annotated[
     ),
 ]
 
+CostName = Annotated[
+    Literal["6nd", "runs"],
+    typer.Option("--cost", help="Of a training token: 6 N, or as the runs' own FLOPs say."),
+]
+
 
 def wishing(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of `asked_for` in the place of its `wishes`."""
@@ -107,6 +112,7 @@ def asked_for(
     architectures: Architectures = None,
     limits: Limits = None,
     at_least_generalist: AtLeast = None,
+    cost: CostName = "6nd",
 ) -> dict[str, Any]:
     """What a plan is asked for beside its least risk."""
     given = {
@@ -119,6 +125,7 @@ def asked_for(
         "architectures": None if architectures is None else _buildable(architectures),
         "limits": pairs(limits, "--limit"),
         "at_least_generalist": at_least_generalist,
+        "cost": cost,
     }
     return {name: value for name, value in given.items() if value or value == 0}
 

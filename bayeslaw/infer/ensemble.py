@@ -12,7 +12,9 @@ import jax
 import numpy as np
 import xarray as xr
 
+from bayeslaw.cost import CostLaw
 from bayeslaw.errors import FitError
+from bayeslaw.infer.contrast import Contrast
 from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.discrepancy import Discrepancy
 from bayeslaw.infer.posterior import Posterior
@@ -32,15 +34,25 @@ class Ensemble:
     standings: how every law that was looked at predicted the larger runs from the smaller; those
         that came to nothing were not sampled, and are no members.
     discrepancy: what the laws may get wrong beyond the sweep.
+    contrasts: runs of other ways to train, which no law was fitted to. cost: of training, as
+        the runs' own FLOPs say; None where that is not known. embeddings: whether N
+        counts them.
     """
 
     members: tuple[Posterior, ...]
     standings: tuple[Standing, ...] = ()
     discrepancy: Discrepancy | None = None
+    contrasts: tuple[Contrast, ...] = ()
+    cost: CostLaw | None = None
+    embeddings: bool = False
 
     @property
     def domains(self) -> tuple[str, ...]:
         return self.members[0].domains
+
+    def contrast(self, way: str) -> Contrast | None:
+        """The runs of another way to train; None where there are none."""
+        return next((c for c in self.contrasts if c.way == way), None)
 
     @property
     def passed(self) -> bool:
@@ -101,6 +113,16 @@ class Ensemble:
             for m, count in zip(self.members, self.allotment(draws), strict=True)
             if count
         ]
+
+    def noise_sds(self, draws: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of the draws of `curves`: σ, (draw, domain), and the sd of what the runs of one trunk
+        share, (draw,), 0 where every run stands alone."""
+        own, shared = [], []
+        for member, rows in self._picked(draws):
+            own.append(member.sigma[rows])
+            trunk = member.lineage_sd
+            shared.append(np.zeros(len(rows)) if trunk is None else trunk[rows])
+        return np.concatenate(own), np.concatenate(shared)
 
     def losses(
         self, designs: Run, kind: Kind = "mean", draws: int = 4000, seed: int = 0
@@ -171,6 +193,9 @@ class Ensemble:
             {
                 "standings": [asdict(s) for s in self.standings],
                 "discrepancy": self.discrepancy and self.discrepancy.to_json(),
+                "contrasts": [c.to_json() for c in self.contrasts],
+                "cost": self.cost and asdict(self.cost),
+                "embeddings": self.embeddings,
             }
         )
         with whole(path) as beside:
@@ -205,6 +230,9 @@ def read_posterior(path: str | Path) -> Ensemble:
         tuple(Posterior.from_tree(t) for t in tree["laws"].children.values()),
         tuple(Standing(**s) for s in about.get("standings", ())),
         discrepancy and Discrepancy.from_json(discrepancy),
+        tuple(Contrast.from_json(c) for c in about.get("contrasts", ())),
+        CostLaw(**about["cost"]) if about.get("cost") else None,
+        about.get("embeddings", False),
     )
 
 

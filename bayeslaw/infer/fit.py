@@ -11,9 +11,11 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from bayeslaw.cost import fit_cost
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed, spoken_of
 from bayeslaw.infer.assess import Assessment, assess, kept, prior_of
+from bayeslaw.infer.contrast import contrasts_of
 from bayeslaw.infer.diagnose import Diagnostics, array_stats
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.laplace import laplace
@@ -108,7 +110,16 @@ def fit(
         with double():
             member = _fit_one(tables[s.law], method, seed, settings)
         members.append(replace(member, weight=max(s.weight, 1e-6) if member.passed else 0.0))
-    return Ensemble(tuple(members), found.standings, found.discrepancy)
+    # Laws of other branches speak of no plan of one's own.
+    apart = chosen[0].rows != "own branch"
+    contrasts = () if apart else contrasts_of(runs, members[0].domains)
+    # The rows that laws are fitted to: distillation costs more than its tokens.
+    t = next(iter(tables.values())).runs.table
+    tokens = (t["pretrain_tokens"] + t["specialize_tokens"]).to_numpy(float)
+    cost = fit_cost(t["params"].to_numpy(float), tokens, t["flops"].to_numpy(float))
+    return Ensemble(
+        tuple(members), found.standings, found.discrepancy, contrasts, cost, runs.embeddings
+    )
 
 
 def _thinned(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from bayeslaw.errors import FitError
 from bayeslaw.laws.base import Anchor, Law, Param, Run, SumLaw, exponent, power
+from bayeslaw.plugin import from_file
 
 __all__ = [
     "LAWS",
@@ -130,7 +129,7 @@ def find_law(name: str | Law) -> Law:
     if name in LAWS:
         return LAWS[name]
     if ".py:" in name:
-        return _from_file(*name.rsplit(":", 1))
+        return _instance(from_file(name, "CLASS", FitError), name)
     if name.partition("(")[0] in WRAPPERS and name.endswith(")"):
         try:
             return _made(name)
@@ -142,25 +141,6 @@ def find_law(name: str | Law) -> Law:
         f"there is no law '{name}'. Laws: {', '.join(LAWS)}; wrappers: "
         f"{', '.join(f'{w}(LAW)' for w in WRAPPERS)}; your own: FILE.py:CLASS"
     )
-
-
-def _from_file(path: str, attribute: str) -> Law:
-    file = Path(path)
-    if not file.is_file():
-        raise FitError(f"no law file '{path}'; give FILE.py:CLASS with a path from here")
-    spec = importlib.util.spec_from_file_location(f"bayeslaw_law_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise FitError(
-            f"law file '{path}' does not load: {type(error).__name__}: {error}"
-        ) from error
-    if attribute not in vars(module):
-        raise FitError(f"law file '{path}' has no '{attribute}'")
-    return _instance(getattr(module, attribute), f"{path}:{attribute}")
 
 
 def _instance(found: object, name: str) -> Law:

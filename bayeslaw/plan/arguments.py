@@ -14,11 +14,13 @@ from bayeslaw.cost import Budget
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.bounds import bounds_of
 from bayeslaw.plan.candidate import own_designs
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Constraints, Wishes
 from bayeslaw.plan.faults import Faults
+from bayeslaw.plan.offset import offset_of
 from bayeslaw.plan.outlook import Outlook, check_kind
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import Risk, parse_risk
@@ -58,14 +60,15 @@ def question(
     assert share is not None
     assert bounds is not None
     assert within is not None
-    outlook = _outlook(fitted, kind, draws, seed)
+    outlook, others = _outlook(fitted, kind, draws, seed), _others(fitted, kind, draws, seed)
     distinct = within.data.distinct(fitted.domains)
     if distinct is not None:
         outlook = jax.device_put(replace(outlook, distinct=distinct))
+        others = {a: jax.device_put(replace(o, distinct=distinct)) for a, o in others.items()}
     bounds = replace(bounds, own=within.bounds)
     return Question(
         outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving,
-        within.architectures, within.limits,
+        within.architectures, within.limits, others=others, cost=within.cost,
     )  # fmt: skip
 
 
@@ -90,3 +93,18 @@ def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
     """An ensemble's outlook on the device; planned on again and again."""
     with double():
         return jax.device_put(Outlook.of(fitted, kind, draws, seed))
+
+
+@lru_cache(maxsize=4)
+def _others(fitted: Ensemble, kind: str, draws: int, seed: int) -> dict[str, Outlook]:
+    """The outlooks of arrangements that runs speak for, and laws do not."""
+    outlook = _outlook(fitted, kind, draws, seed)
+    found = {}
+    for name, arrangement in ARRANGEMENTS.items():
+        contrast = arrangement.contrast(fitted)
+        if contrast is None or arrangement.unassessable(fitted):
+            continue
+        with double():
+            offset = offset_of(fitted, contrast, outlook.log_loss, draws, seed)
+            found[name] = jax.device_put(replace(outlook, offset=offset))
+    return found

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from bayeslaw.cost import (
+    SIX_ND,
+    CostLaw,
     generalist_flops,
     independent_flops,
     joint_flops,
     scratch_flops,
     trunk_flops,
 )
+from bayeslaw.infer.contrast import Contrast
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 
@@ -26,13 +29,17 @@ class Arrangement:
     own: ClassVar[frozenset[str]] = frozenset()
     stages: ClassVar[tuple[bool, bool]] = (True, True)
 
-    def flops(self, run: Run) -> Any:
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
         """What training it costs; fields of `run` have shape (domain,)."""
         raise NotImplementedError
 
     def unassessable(self, fitted: Ensemble) -> str:
         """Why the runs cannot speak about it; empty when they can."""
         return ""
+
+    def contrast(self, fitted: Ensemble) -> Contrast | None:
+        """Runs of it that no law was fitted to, and that speak for it; None where laws do."""
+        return None
 
 
 class Trunk(Arrangement):
@@ -41,8 +48,8 @@ class Trunk(Arrangement):
     name = "trunk"
     own = frozenset({"split_ratio"})
 
-    def flops(self, run: Run) -> Any:
-        return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens)
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens, law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         return "" if fitted.two_stage else "the fit is of a single stage: no runs were split"
@@ -54,8 +61,8 @@ class Independent(Arrangement):
     name = "independent"
     own = frozenset({"params", "tokens_per_param", "split_ratio"})
 
-    def flops(self, run: Run) -> Any:
-        return independent_flops(run.params, run.pretrain_tokens, run.specialize_tokens)
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return independent_flops(run.params, run.pretrain_tokens, run.specialize_tokens, law)
 
     def unassessable(self, fitted: Ensemble) -> str:
         return "" if len(fitted.domains) > 1 else "there is one domain: it is the same as one model"
@@ -67,20 +74,30 @@ class Generalist(Arrangement):
     name = "generalist"
     stages = (True, False)
 
-    def flops(self, run: Run) -> Any:
-        return generalist_flops(run.params[0], run.pretrain_tokens[0])
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return generalist_flops(run.params[0], run.pretrain_tokens[0], law)
+
+    def unassessable(self, fitted: Ensemble) -> str:
+        infinite = _infinite(fitted, "specialize_tokens")
+        return f"not finite without a second stage: {infinite}" if infinite else ""
 
 
 class Joint(Arrangement):
-    """One model, a second stage on the union of the domains: 6 N (D + D′)."""
+    """One model, a second stage on the union of the domains: 6 N (D + D′). In the proportions in
+    which the runs mixed it."""
 
     name = "joint"
 
-    def flops(self, run: Run) -> Any:
-        return joint_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens[0])
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return joint_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens[0], law)
 
     def unassessable(self, fitted: Ensemble) -> str:
-        return "no law of this fit was given runs whose second stage was on several domains at once"
+        if self.contrast(fitted) is None:
+            return "no runs of recipe joint: with a second stage on several domains at once"
+        return "" if fitted.two_stage else "the fit is of a single stage: no runs were split"
+
+    def contrast(self, fitted: Ensemble) -> Contrast | None:
+        return fitted.contrast(self.name)
 
 
 class Scratch(Arrangement):
@@ -90,17 +107,26 @@ class Scratch(Arrangement):
     own = frozenset({"params", "tokens_per_param"})
     stages = (False, True)
 
-    def flops(self, run: Run) -> Any:
-        return scratch_flops(run.params, run.specialize_tokens)
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return scratch_flops(run.params, run.specialize_tokens, law)
 
     def unassessable(self, fitted: Ensemble) -> str:
+        if self.contrast(fitted) is not None:
+            return ARRANGEMENTS["generalist"].unassessable(fitted)
         if fitted.ranges.get("pretrain_tokens", (1.0, 1.0))[0] > 0:
-            return "no runs with pretrain_tokens = 0"
-        infinite = [
-            m.law.name for m in fitted.members
-            if m.weight > 0 and "pretrain_tokens" not in m.law.may_be_zero
-        ]  # fmt: skip
-        return f"not finite without pretraining: {', '.join(infinite)}" if infinite else ""
+            return "no runs with pretrain_tokens = 0, or of recipe scratch"
+        infinite = _infinite(fitted, "pretrain_tokens")
+        return f"not finite without pretraining: {infinite}" if infinite else ""
+
+    def contrast(self, fitted: Ensemble) -> Contrast | None:
+        by_law = fitted.ranges.get("pretrain_tokens", (1.0, 1.0))[0] == 0
+        return None if by_law else fitted.contrast(self.name)
+
+
+def _infinite(fitted: Ensemble, column: str) -> str:
+    """The laws with weight that are not finite where an input is 0."""
+    laws = [m.law for m in fitted.members if m.weight > 0]
+    return ", ".join(w.name for w in laws if column in w.inputs and column not in w.may_be_zero)
 
 
 ARRANGEMENTS: dict[str, Arrangement] = {

@@ -8,12 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.laws import Run
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.optimum import Optimum
 from bayeslaw.plan.question import Question
+from bayeslaw.plan.scores import scores
 
 SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 # Shares of compute in branches that people use as rules of thumb, by what they are called.
@@ -41,6 +42,7 @@ class Candidate:
     serving: float = 0.0  # FLOPs of the budget that serving it takes
     architectures: tuple[str, ...] = ()
     over: float | None = None  # as of its `Optimum`
+    cost: CostLaw = SIX_ND
 
     @property
     def kept(self) -> bool:
@@ -50,7 +52,7 @@ class Candidate:
     @property
     def flops(self) -> float:
         """What training it costs."""
-        return float(ARRANGEMENTS[self.arrangement].flops(self.run))
+        return float(ARRANGEMENTS[self.arrangement].flops(self.run, self.cost))
 
     @property
     def spent(self) -> float:
@@ -64,14 +66,12 @@ def scored(
     """Designs by name, with the draws of their losses. kinds: of each. Within `double()`."""
     if not optima:
         return []
-    fields = np.stack([np.stack(o.run[:3]) for o in optima.values()])
-    answers = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
-    losses, totals, risks = (np.asarray(a) for a in answers)
+    losses, totals, risks = scores(asked, list(optima.values()))
     return [
         Candidate(
             name, kind, o.arrangement, o.run, losses[i], totals[i], float(risks[i]), o.at_bound,
             o.at_limit, None if kind == "own" else o.point, asked.served(o.run), o.architectures,
-            o.over,
+            o.over, asked.cost,
         )
         for i, ((name, o), kind) in enumerate(zip(optima.items(), kinds, strict=True))
     ]  # fmt: skip

@@ -60,7 +60,7 @@ class Certificate:
 
 def certify(asked: Question, optimum: Optimum) -> Certificate:
     """Look at an optimum again, from other sides. Within `double()`."""
-    space = asked.space(optimum.arrangement)
+    asked, space = asked.of(optimum.arrangement), asked.space(optimum.arrangement)
     here = float(_risk(asked, [optimum.run])[0])
     starts = space.starts()
     if asked.risk != MEAN or asked.chances is not None:
@@ -90,7 +90,8 @@ def convex(asked: Question) -> bool | None:
     if asked.chances is not None:
         return None
     powers = all(_sum_of_powers(asked.outlook, i) for i in range(len(asked.outlook.curves.laws)))
-    return True if powers and asked.outlook.beyond is None else None
+    curves_alone = asked.outlook.beyond is None and asked.outlook.offset is None
+    return True if powers and curves_alone else None
 
 
 def _sum_of_powers(outlook: Outlook, i: int) -> bool:

@@ -16,6 +16,10 @@ def refusal(asked: Question, arrangement: str) -> tuple[str, str]:
     """Why an arrangement cannot keep the bounds of a question, empty where it can; and what it
     would need."""
     every = asked.bounds.every
+    mixed = [name for name in asked.names if asked.has_end(name)]
+    if arrangement == "joint" and mixed:
+        which = ", ".join(mixed)
+        return f"its second stage mixes the domains: how often it sees {which} is not told", ""
 
     def space(bounds: Sequence[Bound]) -> Space:
         return asked.bounded(asked.bounds.only(bounds)).space(arrangement)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from bayeslaw.cost import COSTS, SIX_ND, CostLaw
+from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.plan.architecture import Architecture, checked
 from bayeslaw.plan.bounds import Bound, own_bounds
@@ -23,7 +25,8 @@ class Wishes(TypedDict, total=False):
     `Data`. serve: domain -> tokens to be served, of which the budget pays 2 N FLOPs each, times
     serve_price (default 1), see `Serving`. architectures: the only sizes that can be chosen.
     limits: domain -> (loss, probability) or `1.10:0.9`, a loss to be kept with a probability;
-    at_least_generalist: with which probability no domain is to be worse than the generalist.
+    at_least_generalist: with which probability no domain is to be worse than the generalist. cost:
+    of training, `6nd`, or `runs`, as the runs' own FLOPs say.
     """
 
     pins: Mapping[str, Any] | None
@@ -35,6 +38,7 @@ class Wishes(TypedDict, total=False):
     architectures: Sequence[Architecture]
     limits: Mapping[str, Any] | None
     at_least_generalist: float | None
+    cost: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Constraints:
     serving: Serving | None
     architectures: tuple[Architecture, ...]
     limits: tuple[Limit, ...]
+    cost: CostLaw
 
     @classmethod
     def of(cls, fitted: Ensemble, wishes: Wishes) -> Constraints:
@@ -60,7 +65,21 @@ class Constraints:
         listed = faults.of(lambda: checked(wishes.get("architectures") or ()))
         losses, least = wishes.get("limits") or {}, wishes.get("at_least_generalist")
         limits = faults.of(lambda: limits_of(fitted, losses, least))
+        cost = faults.of(lambda: cost_of(fitted, wishes.get("cost", "6nd")))
         faults.tell()
         assert own is not None
         assert data is not None
-        return cls(own + data.caps(fitted.domains), data, serving, listed or (), limits or ())
+        assert cost is not None
+        own += data.caps(fitted.domains)
+        return cls(own, data, serving, listed or (), limits or (), cost)
+
+
+def cost_of(fitted: Ensemble, cost: str) -> CostLaw:
+    """The cost law of that name. Raises `PlanError` where there is none."""
+    if cost not in COSTS:
+        raise PlanError(f"cost '{cost}' is not one of {', '.join(COSTS)}")
+    if cost == "6nd":
+        return SIX_ND
+    if fitted.cost is None:
+        raise PlanError("this fit kept no cost of its runs: fit again, or take cost 6nd")
+    return fitted.cost

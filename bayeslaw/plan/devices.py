@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from bayeslaw.errors import PlanError
 
 HOUR, DAY = 3600.0, 24.0  # seconds, hours
@@ -16,12 +18,15 @@ MFU = 0.4  # of the peak: what large runs report (Chowdhery et al. 2022, arXiv:2
 
 @dataclass(frozen=True)
 class Device:
-    """One device. peak: precision -> FLOP/s; price: of an hour; memory: bytes."""
+    """One device. peak: precision -> FLOP/s; price: of an hour; memory: bytes; source: of the
+    peaks; priced: the day of a price that is an example."""
 
     name: str
     peak: Mapping[str, float]
     price: float | None = None
     memory: float | None = None
+    source: str = ""
+    priced: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,7 @@ class Hardware:
             "money": None if self.device.price is None else hours * self.device.price,
             "days": hours / self.count / DAY,
             "memory": self.device.memory,
+            "priced": self.device.priced or None,
         }
 
     def _price(self) -> float:
@@ -99,6 +105,41 @@ class Hardware:
         return self.device.price
 
 
+def measured_mfu(path: str | Path, device: Device, precision: str = "bf16") -> float:
+    """The share of a device's peak that runs have reached: their FLOPs over their seconds.
+
+    A CSV with `flops` and `seconds` (or `wall_seconds`), as a sweep's timings.csv; `devices`, at
+    work on a row together (1). Where there are `params`, of the largest size: small models keep no
+    device busy. Raises `PlanError` with every fault of the file.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise PlanError(f"{path}: not readable as a table of timings: {error}") from None
+    clock = "wall_seconds" if "wall_seconds" in table else "seconds"
+    needed = ("flops", clock)
+    faults = [f"no column '{c}'" for c in needed if c not in table]
+    if precision not in device.peak:
+        faults.append(f"{device.name} has no peak in {precision}; it has {', '.join(device.peak)}")
+    if not faults and "params" in table:
+        table = table[table["params"] == table["params"].max()]
+    numbers = [c for c in (*needed, "devices") if c in table]
+    values = {c: pd.to_numeric(table[c], errors="coerce").to_numpy(float) for c in numbers}
+    faults += [f"{c} must be positive numbers" for c, v in values.items() if not (v > 0).all()]
+    if not faults and not len(table):
+        faults.append("there are no rows")
+    if not faults:
+        seconds = (values[clock] * values.get("devices", 1.0)).sum()
+        mfu = float(values["flops"].sum() / seconds / device.peak[precision])
+        if mfu <= 1:
+            return mfu
+        faults.append(
+            f"{mfu:.3g} times the {precision} peak of {device.name}: they are of another device, "
+            "or of several at once (say so in a column `devices`)"
+        )
+    raise PlanError(f"{path}: the timings cannot be used: " + "; ".join(faults))
+
+
 def read_devices(path: str | Path | None = None) -> dict[str, Device]:
     """The shipped devices, and those of a TOML of the user's, which come before them.
 
@@ -106,6 +147,8 @@ def read_devices(path: str | Path | None = None) -> dict[str, Device]:
         peak = { bf16 = 500e12 }   # FLOP/s by precision
         price = 2.5                # an hour, optional
         memory = 80e9              # bytes, optional
+        source = "its data sheet"  # of the peaks, optional
+        priced = "2026-11-26"      # where the price is an example of a day, optional
 
     Raises `PlanError` with every fault of the file.
     """
@@ -136,7 +179,7 @@ def _devices(said: Mapping[str, Any], path: Any) -> dict[str, Device]:
         if not isinstance(about, dict):
             faults.append(f"'{name}' is no table; write [{name}] and its peak below")
             continue
-        unknown = set(about) - {"peak", "price", "memory"}
+        unknown = set(about) - {"peak", "price", "memory", "source", "priced"}
         faults += [f"[{name}] has an unknown key '{key}'" for key in sorted(unknown)]
         peak = about.get("peak")
         if not isinstance(peak, dict) or not peak:
@@ -149,7 +192,8 @@ def _devices(said: Mapping[str, Any], path: Any) -> dict[str, Device]:
             for key, v in numbers.items()
             if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < float("inf")
         ]
-        found[name] = Device(name, peak, about.get("price"), about.get("memory"))
+        words = {k: str(about.get(k, "")) for k in ("source", "priced")}
+        found[name] = Device(name, peak, about.get("price"), about.get("memory"), **words)
     if faults:
         raise PlanError(f"{path}: the devices cannot be used:\n  " + "\n  ".join(faults))
     return found

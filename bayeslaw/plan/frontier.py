@@ -120,7 +120,8 @@ def frontier(
             others = tuple(c for c in each if c is not chosen)
             if found and on == "loss" and found[-1].chosen.risk < chosen.risk:
                 chosen = found[-1].chosen
-            beyond = max(float(f.max()) for f in fitted.beyond(chosen.run).values())
+            usual = asked.usual(chosen.arrangement, chosen.run)
+            beyond = max(float(f.max()) for f in fitted.beyond(usual).values())
             found.append(Point(float(budget), chosen, others, beyond))
     return Frontier(tuple(found), fitted.domains, first.risk, on, kind, prob, fitted.passed)
 

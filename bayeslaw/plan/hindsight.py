@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from itertools import product
 
 import jax
 import numpy as np
@@ -13,13 +15,21 @@ from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.fence import Fence
 from bayeslaw.plan.newton import Seen, newton
 from bayeslaw.plan.optimum import Optimum
-from bayeslaw.plan.problem import ROUGH, bent, fenced
+from bayeslaw.plan.outlook import Outlook
+from bayeslaw.plan.problem import DEEPEST, ROUGH, bent, fenced
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.space import Space
 
 MOST = 64_000  # draws x domains whose optima are sought; thinned beyond
 HOLDS = 3  # times that draws are drawn to bounds; what is left outside is moved inside
 ENOUGH = 1e-8  # nats still to gain, for each draw
+LESS = np.arange(0.0, -DEEPEST, -0.5)  # of the log of the budget, that a draw may spend
+STEPS = (0.4, 0.2, 0.1, 0.05, 0.025, 0.0125)  # of the last search, in logs
+AGAIN = 3  # rounds of each
+COARSE = 6  # points an axis of the ratios
+
+Loss = Callable[[np.ndarray], np.ndarray]  # points, one a draw -> each draw's loss at its own
+Look = Callable[..., Seen]  # points, and a fence that holds them -> what each draw sees there
 
 
 @dataclass(frozen=True)
@@ -60,38 +70,56 @@ class Hindsight:
 
 def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = False) -> Hindsight:
     """Newton's method for every draw on its own, from the best for it of several starts, one of
-    them the optimum of all together. Within `double()`.
+    them the optimum of all together. The budget is a ceiling for each: a draw for which more
+    compute means a higher loss spends less, unless bounds on N, D or D′ hold it: then it spends
+    what they let it. Within `double()`.
 
     optima: arrangement -> its optimum. all_draws: do not thin them, however many there are.
     """
-    outlook, rows = asked.outlook, np.arange(asked.outlook.draws)
-    step = 1 if all_draws else -(-outlook.draws * outlook.domains // MOST)
-    if step > 1:
-        outlook, rows = outlook.some(step), outlook.rows(step)
-        outlook = jax.device_put(outlook)
+    whole = asked.outlook
+    step = 1 if all_draws else -(-whole.draws * whole.domains // MOST)
+    rows = whole.rows(step)
     weights = np.asarray(asked.weights, float)
     losses, fields = [], []
     for name, optimum in optima.items():
-        space = asked.space(name)
+        space, outlook = asked.space(name), asked.of(name).outlook
+        if step > 1:
+            outlook = jax.device_put(outlook.some(step))
         starts = np.stack([*space.starts(), optimum.point])
         tried = np.stack([np.stack(space.design(u)[:3]) for u in starts])
         each = np.asarray(compiled.totals()(outlook, tried, weights))
         first = starts[np.nan_to_num(each, nan=np.inf).argmin(0)]
 
-        def solve(fence: Fence, u: np.ndarray, space: Space = space) -> Seen:
-            def look(u: np.ndarray) -> Seen:
-                designs = np.stack(space.design(u)[:3])
-                found = compiled.bends_each()(outlook, designs, weights)
-                value, in_logs, blocks = map(np.asarray, found)
-                return bent(space, u, value, in_logs, blocks, fence)
+        def look(
+            u: np.ndarray,
+            fence: Fence | None = None,
+            space: Space = space,
+            seen: Outlook = outlook,
+        ) -> Seen:
+            designs = np.stack(space.design(u)[:3])
+            found = compiled.bends_each()(seen, designs, weights)
+            value, in_logs, blocks = map(np.asarray, found)
+            return bent(space, u, value, in_logs, blocks, fence)
 
-            return newton(space, look(u), look, ENOUGH)
+        def solve(fence: Fence, u: np.ndarray, space: Space = space, look: Look = look) -> Seen:
+            return newton(space, look(u, fence), lambda v: look(v, fence), ENOUGH)
+
+        def loss(u: np.ndarray, space: Space = space, seen: Outlook = outlook) -> np.ndarray:
+            designs = np.stack(space.design(u)[:3])
+            return np.asarray(compiled.totals_each()(seen, designs, weights))
 
         # Where the bounds allow less than the budget, the greatest design is the only one.
         points = first
         if not space.exhausted:
             points = fenced(solve, space, first, near=ROUGH, holds=HOLDS)[1].point
-        designs = np.stack(space.design(space.inside(points))[:3])
+        points = space.inside(points)
+        # Curves alone fall with every e-fold of compute, and have no kinks.
+        if not (space.fence.bounded or (outlook.beyond is None and outlook.offset is None)):
+            less, lower = _below(space, look, outlook, weights)
+            fewer = loss(space.spent(lower, less)) < loss(points)
+            points = np.where(fewer[:, None, None], lower, points)
+            points = _polished(space, points, np.where(fewer, less, 0.0), loss)
+        designs = np.stack(space.design(points)[:3])
         exact = np.asarray(compiled.totals_each()(outlook, designs, weights))
         # Where rounding the sweep's edge led astray, the best start stands.
         started = np.stack(space.design(first)[:3])
@@ -100,6 +128,53 @@ def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = 
         losses.append(np.where(better, exact, each.min(0)))
         fields.append(designs)
     return Hindsight(tuple(optima), rows, np.stack(losses), np.stack(fields))
+
+
+def _below(
+    space: Space,
+    look: Look,
+    outlook: Outlook,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each draw would rather spend, as the log of a share of the budget, and its optimum at
+    about that: the best of a coarse grid, then Newton's method."""
+    starts = np.stack(space.grid(COARSE))
+    least, less = np.full(outlook.draws, np.inf), np.zeros(outlook.draws)
+    first = np.repeat(starts[:1], outlook.draws, 0)
+    for by in LESS:
+        points = space.spent(starts, by)
+        tried = np.stack([np.stack(space.design(u)[:3]) for u in points])
+        each = np.asarray(compiled.totals()(outlook, tried, weights))
+        each = np.nan_to_num(each, nan=np.inf)
+        which, value = each.argmin(0), each.min(0)
+        better = value < least
+        first = np.where(better[:, None, None], points[which], first)
+        less, least = np.where(better, by, less), np.where(better, value, least)
+    own = copy(space)
+    own.flops = space.flops * np.exp(less)  # a budget for each draw
+    return less, newton(own, look(own.spent(first)), look, ENOUGH).point
+
+
+def _polished(space: Space, point: np.ndarray, less: np.ndarray, loss: Loss) -> np.ndarray:
+    """A search in steps, one after the other halved, of what is spent and of the ratios: the edges
+    of the sweep are kinks, in whose corners Newton's method does not settle. Domains move
+    together."""
+    least, less = loss(space.spent(point, less)), less.copy()
+    moves = [m for m in product((0.0, 1.0, -1.0), repeat=3) if 0 < np.abs(m).sum() <= 2]
+    moves = [m for m in moves if not (np.array(m[1:])[~space.present[1:]]).any()]
+    for step in STEPS:
+        for _ in range(AGAIN):
+            before = least
+            for move in moves:
+                by = np.minimum(0.0, less + step * move[0])
+                ahead = space.spent(point + step * np.array([0.0, *move[1:]]), by)
+                value = loss(ahead)
+                better = value < least
+                point = np.where(better[:, None, None], ahead, point)
+                less, least = np.where(better, by, less), np.where(better, value, least)
+            if (least == before).all():
+                break
+    return space.spent(point, less)
 
 
 def with_regret(asked: Question, optima: Mapping[str, Optimum]) -> Question:

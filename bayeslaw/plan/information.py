@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.hindsight import Hindsight
-from bayeslaw.plan.optimum import Optimum, optimise
+from bayeslaw.plan.optimum import Optimum, optimise, within
 from bayeslaw.plan.question import Question
+from bayeslaw.plan.scores import scores
 
 FARTHEST = np.log(1e6)  # of the budget, in which its equivalent is sought
 PRECISE = 1e-4  # of the log of a budget
@@ -33,7 +33,7 @@ def information(asked: Question, optima: Mapping[str, Optimum], seen: Hindsight)
     optima: arrangement -> its optimum, near to that of the mean.
     """
     expected = asked.expected
-    best = {a: optimise(expected, a, start=optima[a].point) for a in seen.arrangements}
+    best = {a: _best(expected, a, optima[a].point) for a in seen.arrangements}
     values = {a: _expected(expected, o) for a, o in best.items()}
     first = min(values, key=lambda a: values[a])
     thin = float(np.mean(_totals(expected, best[first])[seen.rows]))
@@ -41,10 +41,7 @@ def information(asked: Question, optima: Mapping[str, Optimum], seen: Hindsight)
     wanted = values[first] - evpi
     budget = least_budget(
         lambda flops: (
-            min(
-                _expected(expected.at(flops), optimise(expected.at(flops), a, start=o.point))
-                for a, o in best.items()
-            )
+            min(_expected(expected, _best(expected.at(flops), a, o.point)) for a, o in best.items())
             - wanted
         ),
         asked.flops,
@@ -67,9 +64,13 @@ def least_budget(over: Callable[[float], float], flops: float) -> float | None:
     return None
 
 
+def _best(asked: Question, arrangement: str, start: np.ndarray) -> Optimum:
+    """The budget is a ceiling here too."""
+    return within(asked, optimise(asked, arrangement, start=start))
+
+
 def _totals(asked: Question, optimum: Optimum) -> np.ndarray:
-    fields = np.stack(optimum.run[:3])[None]
-    return np.asarray(compiled.totals()(asked.outlook, fields, asked.stakes.weights))[0]
+    return scores(asked, [optimum]).totals[0]
 
 
 def _expected(asked: Question, optimum: Optimum) -> float:

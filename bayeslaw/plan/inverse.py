@@ -12,7 +12,6 @@ from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arguments import EPSILON, faults_of, question
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.choice import Choice
@@ -23,6 +22,7 @@ from bayeslaw.plan.optimum import Optimum, optimise, within
 from bayeslaw.plan.plan import Plan, answered
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import Risk
+from bayeslaw.plan.scores import scores
 from bayeslaw.plan.written import WEIGHTED
 
 STEP = 1.0  # e-folds between the budgets of a first look
@@ -176,7 +176,10 @@ def _below(asked: Question, arrangements: Sequence[str], prob: float) -> float |
     """The log of a budget below a large one that reaches the targets: of designs that may spend
     less, where more carries more risk. Within `double()`."""
     optima = [within(asked, optimise(asked, a)) for a in _possible(asked, arrangements)]
-    costs = [float(ARRANGEMENTS[o.arrangement].flops(o.run)) + asked.served(o.run) for o in optima]
+    costs = [
+        float(ARRANGEMENTS[o.arrangement].flops(o.run, asked.cost)) + asked.served(o.run)
+        for o in optima
+    ]
     missed = _missed(asked, optima, prob)
     reached = [c for c, m in zip(costs, missed, strict=True) if m <= 0]
     return float(np.log(min(reached))) if reached else None
@@ -199,8 +202,7 @@ def _missed(asked: Question, optima: Sequence[Optimum], prob: float) -> np.ndarr
 
 
 def _losses(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
-    fields = np.stack([np.stack(o.run[:3]) for o in optima])
-    return np.asarray(compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[0])
+    return scores(asked, optima).losses
 
 
 def _refuse(

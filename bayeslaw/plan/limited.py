@@ -79,4 +79,5 @@ def _reached(asked: Question, losses: np.ndarray) -> str:
 
 def _losses(asked: Question, arrangement: str) -> np.ndarray:
     best = optimise(asked, arrangement)
-    return np.asarray(losses_of()(asked.outlook, np.stack(best.run[:3])))
+    outlook = asked.of(arrangement).outlook
+    return np.asarray(losses_of()(outlook, np.stack(best.run[:3])))

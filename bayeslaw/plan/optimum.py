@@ -63,7 +63,7 @@ def optimise(
     L-BFGS-B for any other risk. pins: coordinate -> log value to hold for every domain. Within
     `double()`.
     """
-    space = asked.space(arrangement, pins)
+    asked, space = asked.of(arrangement), asked.space(arrangement, pins)
     found = (
         _greatest(asked, arrangement, space)
         if space.exhausted
@@ -82,7 +82,7 @@ def optimise(
 
 def excess(asked: Question, run: Run) -> float:
     """Nats by which a design exceeds the limits on losses; at most 0 where it keeps them, and where
-    there are none. Within `double()`."""
+    there are none; of one arrangement's question. Within `double()`."""
     if asked.chances is None:
         return 0.0
     losses = losses_of()(asked.outlook, np.stack(run[:3]))
@@ -151,7 +151,9 @@ def price(asked: Question, optimum: Optimum) -> float:
 def balance(asked: Question, optimum: Optimum, risk: Risk) -> tuple[float, np.ndarray]:
     """The price of the budget at a design, and the slopes, (domain, 3), that it and the bounds do
     not balance: 0 at an optimum. Within `double()`."""
-    space, u = asked.space(optimum.arrangement), optimum.point
+    asked, space, u = (
+        asked.of(optimum.arrangement), asked.space(optimum.arrangement), optimum.point,
+    )  # fmt: skip
     found = compiled.slopes(risk)(asked.outlook, np.stack(optimum.run[:3]), asked.stakes)
     in_logs = np.asarray(found[1])
     slopes, _, price = (v[0] for v in priced(space, u[None], in_logs[None]))
@@ -184,7 +186,7 @@ def within(asked: Question, optimum: Optimum, pins: Mapping[str, float] | None =
     rising = optimum.rising
     if not (price(asked, optimum) < -FREE if rising is None else rising):
         return optimum
-    space = asked.space(optimum.arrangement, pins)
+    asked, space = asked.of(optimum.arrangement), asked.space(optimum.arrangement, pins)
     few = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(optimum.point[None])
     everything = Problem(space, asked.outlook, asked.stakes, asked.risk)
     fence, seen = fenced(

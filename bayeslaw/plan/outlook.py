@@ -24,6 +24,7 @@ from bayeslaw.infer.curves import Curves
 from bayeslaw.infer.discrepancy import AXES, Discrepancy, learnt
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
+from bayeslaw.plan.offset import Offset, rounded
 
 Kind = Literal["mean", "calibrated"]
 KINDS: tuple[Kind, ...] = ("mean", "calibrated")
@@ -67,12 +68,7 @@ class Beyond:
         low, high, each = (
             jnp.reshape(v, (-1, *[1] * jnp.ndim(n))) for v in (self.low, self.high, self.each)
         )
-        return each * (_ramp(logs - high, width) + _ramp(low - logs, width))
-
-
-def _ramp(z: Any, width: float) -> Any:
-    """max(z, 0), or a hyperbola that rounds its corner."""
-    return (z + jnp.sqrt(z**2 + width**2)) / 2 if width else jnp.maximum(z, 0)
+        return each * (rounded(logs - high, width) + rounded(low - logs, width))
 
 
 class _Unit:
@@ -86,12 +82,16 @@ class _Unit:
 class Outlook:
     """Draws of laws, and of what they may get wrong. A pytree whose laws are static.
 
-    distinct: tokens that there are for either stage, (2, domain); None: without end.
+    distinct: tokens that there are for either stage, (2, domain); None: without end. offset: of
+    another way to train, from what the laws say of the usual one. replay: the share of general data
+    in the second stage, for laws that know it.
     """
 
     curves: Curves
     beyond: Beyond | None = None
     distinct: Any = None
+    offset: Offset | None = None
+    replay: Any = None
 
     @classmethod
     def of(
@@ -134,10 +134,19 @@ class Outlook:
             run = run._replace(unique_tokens=first, unique_specialize_tokens=second)
         return Run(*[jnp.broadcast_to(f, shape) for f in run])
 
+    def reference(self, run: Run) -> Run:
+        """The design that the laws are asked about."""
+        if self.replay is not None:
+            run = run._replace(replay=jnp.full_like(run.params, self.replay))
+        return run if self.offset is None else self.offset.reference(run)
+
     def log_loss(self, run: Run) -> jax.Array:
         """log L, (draw, domain), of one design: fields are scalars or of shape (domain,)."""
-        full = self.full(run, (self.domains,))
+        asked = self.full(run, (self.domains,))
+        full = self.reference(asked)
         log_loss = self.curves.log_loss(full)
+        if self.offset is not None:
+            log_loss = log_loss + self.offset.of(asked)
         if self.beyond is None:
             return log_loss
         distance = self.beyond.distance(full)
@@ -146,7 +155,8 @@ class Outlook:
     def log_loss_each(self, run: Run, width: float = 0.0) -> jax.Array:
         """log L, (draw, domain), where every draw has a design: fields of shape (draw, domain).
         width: e-folds over which the edge of the sweep is rounded."""
-        full = self.full(run, (self.draws, self.domains))
+        asked = self.full(run, (self.draws, self.domains))
+        full = self.reference(asked)
         parts, first = [], 0
         for law, theta, at in zip(
             self.curves.laws, self.curves.thetas, self.curves.ats, strict=True
@@ -161,6 +171,8 @@ class Outlook:
             parts.append(over(own, at.loss, theta))
             first += count
         log_loss = jnp.concatenate(parts)
+        if self.offset is not None:
+            log_loss = log_loss + self.offset.of(asked)
         if self.beyond is None:
             return log_loss
         distance = self.beyond.distance(full, width)
@@ -194,10 +206,12 @@ class Outlook:
             first = min(step // 2, next(iter(theta.values())).shape[0] - 1)
             thetas.append({n: v[first::step] for n, v in theta.items()})
         curves = replace(self.curves, thetas=tuple(thetas))
-        if self.beyond is None:
-            return replace(self, curves=curves)
-        slopes = self.beyond.slopes[self.rows(step)]
-        return replace(self, curves=curves, beyond=replace(self.beyond, slopes=slopes))
+        kept = self.rows(step)
+        beyond, offset = self.beyond, self.offset
+        if beyond is not None:
+            beyond = replace(beyond, slopes=beyond.slopes[kept])
+        offset = None if offset is None else offset.rows(kept)
+        return replace(self, curves=curves, beyond=beyond, offset=offset)
 
 
 def check_kind(fitted: Ensemble, kind: str) -> None:
@@ -210,6 +224,6 @@ def check_kind(fitted: Ensemble, kind: str) -> None:
 
 for _cls, _fields in (
     (Beyond, ["low", "high", "each", "shortest", "slopes"]),
-    (Outlook, ["curves", "beyond", "distinct"]),
+    (Outlook, ["curves", "beyond", "distinct", "offset", "replay"]),
 ):
     jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

@@ -14,6 +14,7 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import ARRANGEMENTS
 from bayeslaw.plan.candidate import SIZES, own_designs
+from bayeslaw.plan.constraints import cost_of
 from bayeslaw.plan.plan import Plan, plan
 from bayeslaw.plan.risk import Risk
 from bayeslaw.quantity import parse_quantity
@@ -37,7 +38,8 @@ def evaluate_plan(
         raise PlanError("there are no designs to evaluate")
     mine = own_designs(designs, len(fitted.domains))
     if flops is None:
-        flops = max(float(ARRANGEMENTS[o.arrangement].flops(o.run)) for o in mine.values())
+        law = cost_of(fitted, settings.get("cost", "6nd"))
+        flops = max(float(ARRANGEMENTS[o.arrangement].flops(o.run, law)) for o in mine.values())
     return plan(fitted, flops, weights, risk, designs=designs, **settings)
 
 

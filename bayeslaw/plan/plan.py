@@ -13,6 +13,7 @@ import numpy as np
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.plan.alternatives import Alternatives, by_experts, by_replay, forgetting_faults
 from bayeslaw.plan.arguments import EPSILON, faults_of, question
 from bayeslaw.plan.candidate import Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
@@ -39,7 +40,8 @@ class Plan:
 
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
     thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
-    whether any law passed the gate; else this is the plan of a fit that failed it.
+    whether any law passed the gate; else this is the plan of a fit that failed it. forgetting: a
+    fit of laws of other branches, or none.
 
     What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
     asked for, and by `to_json`.
@@ -61,6 +63,7 @@ class Plan:
     asked: Question = field(repr=False)
     fitted: Ensemble = field(repr=False)
     hardware: Hardware | None = None
+    forgetting: Ensemble | None = field(default=None, repr=False)
 
     @property
     def not_assessable(self) -> tuple[tuple[str, str], ...]:
@@ -144,12 +147,23 @@ class Plan:
             return max(0.0, price(self._spent, _as_optimum(self.chosen)))
 
     @cached_property
+    def experts(self) -> Alternatives:
+        """One trunk and its branches, by the number of branches."""
+        with double():
+            return by_experts(self.fitted, self.asked)
+
+    @cached_property
+    def replay(self) -> Alternatives:
+        """The same, by the share of general data in the second stage."""
+        with double():
+            return by_replay(self.fitted, self.asked, self.forgetting)
+
+    @cached_property
     def limits(self) -> tuple[Term, ...]:
         """The laws' terms at the plan, largest first."""
         with double():
-            outlook = self.asked.outlook
-            run = outlook.full(self.chosen.run, (outlook.domains,))
-            return limits(outlook.curves, run, self.weights)
+            run = self.asked.usual(self.chosen.arrangement, self.chosen.run)
+            return limits(self.asked.outlook.curves, run, self.weights)
 
     @cached_property
     def alone(self) -> list[Alone]:
@@ -232,6 +246,7 @@ def plan(
     epsilon: float = EPSILON,
     seed: int = 0,
     hardware: Hardware | None = None,
+    forgetting: Ensemble | None = None,
     **wishes: Unpack[Wishes],
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
@@ -245,14 +260,20 @@ def plan(
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
     good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
-    `hardware.flops(gpu_hours=…)` is a budget. wishes: what else is asked of it, see `Wishes`.
+    `hardware.flops(gpu_hours=…)` is a budget. forgetting: a fit of laws of other branches to the
+    same domains, for what shares of replay keep from being forgotten. wishes: what else is asked of
+    it, see `Wishes`.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
     fitted = fitted.accept(accept)
     also = faults_of(fitted, arrangements, prob, epsilon, designs)
+    if forgetting is not None:
+        forgetting = forgetting.accept(accept)
+        also += forgetting_faults(fitted, forgetting)
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
-    return answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
+    answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
+    return replace(answer, forgetting=forgetting)
 
 
 def answered(
@@ -278,9 +299,8 @@ def answered(
     chosen = min(optima, key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
     wanted = asked.weights > 0  # a model that nobody wants goes nowhere
-    beyond = {
-        name: float(factor[wanted].max()) for name, factor in fitted.beyond(chosen.run).items()
-    }
+    usual = asked.usual(chosen.arrangement, chosen.run)
+    beyond = {n: float(factor[wanted].max()) for n, factor in fitted.beyond(usual).items()}
     return Plan(
         chosen, others, fitted.domains, asked.weights, asked.flops, asked.risk, on, kind, prob,
         choice, beyond, fitted.passed, epsilon, asked, fitted, hardware,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import jax
 import numpy as np
 
+from bayeslaw.cost import SIX_ND, CostLaw
+from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.architecture import Architecture
 from bayeslaw.plan.arrangement import ARRANGEMENTS
@@ -31,7 +33,9 @@ class Question:
     in an expectation; equally where it is None. targets: (domain + 1,), losses to be reached; then
     the risk is of the largest shortfall (see `Stakes`). data: what there is to train on.
     serving: a part of the budget. architectures: the only sizes that can be chosen. limits:
-    losses to be kept with a probability; chances: the same on these draws.
+    losses to be kept with a probability; chances: the same on these draws. others: arrangement ->
+    its outlook, where that is not the laws' own. copies: branches of each domain. cost: of
+    training. second: of a `Pair` of risks (see `Stakes`).
     """
 
     outlook: Outlook
@@ -48,6 +52,23 @@ class Question:
     reference: np.ndarray | None = None
     credence: np.ndarray | None = None
     targets: np.ndarray | None = None
+    others: Mapping[str, Outlook] = field(default_factory=dict)
+    copies: float = 1.0
+    cost: CostLaw = SIX_ND
+    second: np.ndarray | None = None
+
+    def of(self, arrangement: str) -> Question:
+        """The question of one arrangement, on its own outlook."""
+        if arrangement not in self.others:
+            return self
+        return self._like(replace(self, outlook=self.others[arrangement], others={}))
+
+    def usual(self, arrangement: str, run: Run) -> Run:
+        """The design that the laws are asked about in the place of an arrangement's."""
+        outlook = self.of(arrangement).outlook
+        with double():
+            found = outlook.reference(outlook.full(run, (outlook.domains,)))
+            return Run(*(np.asarray(f) for f in found))
 
     @property
     def expected(self) -> Question:
@@ -60,7 +81,7 @@ class Question:
         reference = np.zeros(draws) if self.reference is None else self.reference
         credence = np.full(draws, 1 / draws) if self.credence is None else self.credence
         weights = np.asarray(self.weights, float)
-        return jax.device_put(Stakes(weights, reference, credence, self.targets))
+        return jax.device_put(Stakes(weights, reference, credence, self.targets, self.second))
 
     @cached_property
     def few_stakes(self) -> Stakes:
@@ -75,7 +96,10 @@ class Question:
     def space(self, arrangement: str, pins: Mapping[str, float] | None = None) -> Space:
         two_stage = any(law.two_stage for law in self.outlook.curves.laws)
         kind = ARRANGEMENTS[arrangement]
-        return Space(kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.serving)
+        return Space(
+            kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.serving,
+            self.copies, self.cost,
+        )  # fmt: skip
 
     def at(self, flops: float) -> Question:
         """The same question at another budget."""
@@ -94,17 +118,22 @@ class Question:
         pins = tuple(Bound("params", n, n, f"{n:.3g} params", k) for k, n in enumerate(params))
         return self.bounded(replace(self.bounds, own=(*self.bounds.own, *pins)))
 
+    def has_end(self, domain: str) -> bool:
+        """Whether the distinct tokens of a domain have been told."""
+        return self.data is not None and domain in self.data.unique
+
     @property
     def uncapped(self) -> Question:
         """The same, were there no end of data; itself where none is known."""
         if self.data is None or not self.data.unique:
             return self
         own = tuple(b for b in self.bounds.own if not b.cap)
-        outlook = replace(self.outlook, distinct=None)
-        return replace(self, outlook=outlook, bounds=replace(self.bounds, own=own))
+        others = {a: replace(o, distinct=None) for a, o in self.others.items()}
+        outlook, bounds = replace(self.outlook, distinct=None), replace(self.bounds, own=own)
+        return replace(self, outlook=outlook, others=others, bounds=bounds)
 
     def _like(self, other: Question) -> Question:
-        for name in ("stakes", "few_stakes"):  # they depend on neither budget nor bounds
+        for name in ("stakes", "few_stakes"):  # they depend on neither budget, bounds nor outlook
             if name in self.__dict__:
                 other.__dict__[name] = self.__dict__[name]
         return other

@@ -40,7 +40,7 @@ class Region:
 
 def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
     """The region within `epsilon` nats of an optimum. Within `double()`."""
-    space = asked.space(optimum.arrangement)
+    asked, space = asked.of(optimum.arrangement), asked.space(optimum.arrangement)
     u = optimum.point[None]
     around = Problem(space, asked.outlook.few, asked.few_stakes, MEAN).bends(u)
     own = [not space.shared[0], not (space.shared[0] and space.shared[1]), True]

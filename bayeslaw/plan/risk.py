@@ -3,13 +3,11 @@ array of draws."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayeslaw.errors import PlanError
+from bayeslaw.plugin import from_file
 
 NATS = "nats"
 BANDWIDTH = 0.1  # of the draws' sd: how wide a step is made, to have a slope to go down
@@ -137,6 +136,31 @@ class Risk:
 MEAN = Risk("mean")
 
 
+@dataclass(frozen=True)
+class Pair(Risk):
+    """Two risks, each of a weighted loss of its own, to be weighed against each other."""
+
+    first: Risk = MEAN
+    second: Risk = MEAN
+
+    @classmethod
+    def of(cls, first: Risk, second: Risk) -> Pair:
+        return cls(f"{first} and {second}", first=first, second=second)
+
+    @property
+    def descents(self) -> tuple[Risk, ...]:
+        """Both smooth, then both as they are."""
+        smooth = Pair.of(self.first.descents[0], self.second.descents[0])
+        return (self,) if smooth == self else (smooth, self)
+
+    @property
+    def unit(self) -> str:
+        return self.first.unit
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @lru_cache(maxsize=32)
 def _smooth(risk: Risk) -> Risk:
     """What stands in for a risk. Kept: two of the same function are not the same to a compiler."""
@@ -162,7 +186,7 @@ def parse_risk(text: str | Risk | Callable[[Any], Any]) -> Risk:
     text = str(text)
     name, _, level = text.partition(":")
     if ".py:" in text:
-        return _checked(_from_file(*text.rsplit(":", 1)), text)
+        return _checked(_from_file(text), text)
     if name not in RISKS:
         for entry in entry_points(group="bayeslaw.risks", name=text):
             return _checked(entry.load(), text)
@@ -184,21 +208,9 @@ def parse_risk(text: str | Risk | Callable[[Any], Any]) -> Risk:
 
 
 @lru_cache(maxsize=32)
-def _from_file(path: str, attribute: str) -> Callable[[Any], Any]:
-    file = Path(path)
-    if not file.is_file():
-        raise PlanError(f"no file of risks '{path}'; give FILE.py:FUNCTION with a path from here")
-    spec = importlib.util.spec_from_file_location(f"bayeslaw_risk_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise PlanError(f"'{path}' does not load: {type(error).__name__}: {error}") from error
-    if not callable(getattr(module, attribute, None)):
-        raise PlanError(f"'{path}' has no function '{attribute}'")
-    return getattr(module, attribute)
+def _from_file(text: str) -> Any:
+    """Kept: two of the same function are not the same to a compiler."""
+    return from_file(text, "FUNCTION", PlanError)
 
 
 def _checked(function: Any, name: str) -> Risk:

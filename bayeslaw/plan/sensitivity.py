@@ -15,7 +15,7 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.optimum import Optimum, optimise
 from bayeslaw.plan.question import Question
-from bayeslaw.plan.stakes import totals
+from bayeslaw.plan.scores import scores
 
 POWERS = (0.5, 2.0)  # that a prior is raised to
 FEWEST = 20.0  # effective draws, for a plan made of reweighted ones
@@ -93,7 +93,7 @@ def prior_shifts(
     and what it gets wrong its mean of 0. In a hierarchy the priors are those of the means and of
     the pooling sds.
     """
-    expected = asked.expected
+    expected = asked.of(optimum.arrangement).expected
     base = optimise(expected, optimum.arrangement, start=optimum.point)
     before = expected_losses(expected, [base])[0]
     found, first, draws = [], 0, asked.outlook.draws
@@ -114,7 +114,7 @@ def prior_shifts(
                 if effective >= FEWEST:
                     credence = np.full(draws, 1 / draws)
                     credence[own] = weight * len(rows) / draws
-                    outlook = asked.outlook.centred(own, weight)
+                    outlook = expected.outlook.centred(own, weight)
                     its = replace(expected, outlook=outlook, credence=credence)
                     shift = _shifted(shift, its, base, before)
                 found.append(shift)
@@ -139,6 +139,4 @@ def _counts(asked: Question) -> list[int]:
 
 def expected_losses(asked: Question, optima: Sequence[Optimum]) -> np.ndarray:
     """E Σ wₖ Lₖ of designs, (design,). Within `double()`."""
-    fields = np.stack([np.stack(o.run[:3]) for o in optima])
-    draws = np.asarray(totals()(asked.outlook, fields, asked.stakes.weights))
-    return draws @ np.asarray(asked.stakes.credence)
+    return scores(asked, optima).totals @ np.asarray(asked.stakes.credence)

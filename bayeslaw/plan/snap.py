@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.architecture import Architecture
 from bayeslaw.plan.optimum import Optimum, optimise, within
 from bayeslaw.plan.question import Question
+from bayeslaw.plan.scores import scores
 
 NEAREST = 3  # architectures that are looked at, on either side of the optimum
+SOUGHT = 8  # on either side: further out, what does not keep the limits is given up
 MODELS = 16  # models of their own size whose neighbours are looked at too
 
 
@@ -26,20 +28,26 @@ def snapped(
         return optimum
     sizes = optimum.run.params
 
+    def sized_at(chosen: Sequence[Architecture]) -> Question:
+        return asked.sized(np.array([a.params for a in chosen]))
+
+    def possible(chosen: Sequence[Architecture]) -> bool:
+        return sized_at(chosen).space(optimum.arrangement, pins).possible
+
     def at(chosen: Sequence[Architecture]) -> tuple[float, Optimum] | None:
-        sized = asked.sized(np.array([a.params for a in chosen]))
-        if not sized.space(optimum.arrangement, pins).possible:
+        sized = sized_at(chosen)
+        if not possible(chosen):
             return None
         best = within(sized, optimise(sized, optimum.arrangement, pins), pins)
         if not best.kept:
             return None
-        fields = np.stack(best.run[:3])[None]
-        risk = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)[2]
-        return float(risk[0]), replace(best, architectures=tuple(a.name for a in chosen))
+        return float(scores(asked, [best]).risks[0]), replace(
+            best, architectures=tuple(a.name for a in chosen)
+        )
 
     own = asked.space(optimum.arrangement).own[0]
     every = _each(asked.architectures, sizes, at) if own else []
-    every = every or _one(asked.architectures, sizes, at)
+    every = every or _one(asked.architectures, sizes, possible, at)
     return min(every, key=lambda found: found[0])[1] if every else None
 
 
@@ -47,15 +55,20 @@ Found = list[tuple[float, Optimum]]
 At = Callable[[Sequence[Architecture]], "tuple[float, Optimum] | None"]
 
 
-def _one(listed: Sequence[Architecture], sizes: np.ndarray, at: At) -> Found:
+def _one(
+    listed: Sequence[Architecture],
+    sizes: np.ndarray,
+    possible: Callable[[Sequence[Architecture]], bool],
+    at: At,
+) -> Found:
     """One N for all: those on either side, further out where those cannot be."""
     found: Found = []
     above = [a for a in listed if a.params >= sizes[0]]
     below = [a for a in reversed(listed) if a.params < sizes[0]]
     for side in (above, below):
-        tried = (at([a] * len(sizes)) for a in side)
-        possible = (seen for seen in tried if seen is not None)
-        found += [seen for seen, _ in zip(possible, range(NEAREST), strict=False)]
+        each = ([a] * len(sizes) for a in side)
+        tried = (at(chosen) for chosen in islice(filter(possible, each), SOUGHT))
+        found += islice((seen for seen in tried if seen is not None), NEAREST)
     return found
 
 

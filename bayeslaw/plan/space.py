@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from bayeslaw.cost import FLOPS_PER_TOKEN
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import Arrangement
 from bayeslaw.plan.bounds import LEVELS, UNBOUNDED, Bounds, logs
@@ -16,6 +16,7 @@ from bayeslaw.plan.fence import Fence
 from bayeslaw.plan.serving import Serving
 
 COORDINATES = ("params", "tokens_per_param", "split_ratio")
+NEWTON, ROUNDING = 50, 1e-13  # steps at most, and of the log of a cost
 HALVINGS = 80  # of how far levels are moved, to spend a budget between bounds
 SAME = 1e-9  # of a budget
 PUSH = 1e-5  # e-folds: more than a descent is off its bounds
@@ -29,7 +30,8 @@ class Space:
     of something linear in u. Without a first stage the second coordinate is D′/N. What an
     arrangement has in common is the same in every row. N takes what the ratios leave of the budget,
     so a plan's domain of validity is a box of the ratios. Bounds on N, D and D′ themselves are a
-    `Fence`. What the caller wants of tokens that an arrangement does not have is left out.
+    `Fence`. What the caller wants of tokens that an arrangement does not have is left out. copies:
+    second stages of each domain.
     """
 
     def __init__(
@@ -41,26 +43,30 @@ class Space:
         flops: float,
         pins: Mapping[str, float] | None = None,
         serving: Serving | None = None,
+        copies: float = 1.0,
+        cost: CostLaw = SIX_ND,
     ):
         first, second = arrangement.stages[0], arrangement.stages[1] and two_stage
-        self.domains, self.flops = domains, flops
+        self.domains = domains
+        self.flops: float | np.ndarray = flops  # or one for each point
         self.tokens = np.array([[1.0, 1, 0], [1, 1, float(first)]])  # logs of D and of D′, from u
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
         self.exponents = np.vstack([[1.0, 0, 0], self.tokens * self.stages[:, None]])
-        # Logs of what the stages cost, and of what serving does where there is any, from u.
-        served = [] if serving is None else [np.zeros(3)]
-        self.slopes = np.vstack([self.tokens, *served]) + np.array([1.0, 0, 0])
+        # Logs of the parts of the cost: of both stages for every term of the cost law, then of
+        # serving where there is any; from logs of N, D and D′, and from u.
+        levels = [[e, *stage] for _, e in cost.terms for stage in ((1.0, 0.0), (0.0, 1.0))]
+        self.levels = np.array([*levels, *([] if serving is None else [[1.0, 0.0, 0.0]])])
+        self.slopes = self.levels @ np.vstack([[1.0, 0, 0], self.tokens])
         self.present = np.array([True, True, first and second])
         self.own = np.array([name in arrangement.own for name in COORDINATES]) & self.present
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        trained = np.where(self.stages, np.where(once, 1.0 / domains, 1.0), 0.0)
-        self.times = np.tile(trained, (domains, 1))
+        trained = np.where(self.stages, np.where(once, 1.0 / domains, [1.0, copies]), 0.0)
+        self.times = np.tile(np.concatenate([c * trained for c, _ in cost.terms]), (domains, 1))
         if serving is not None:
-            times = serving.flops_per_param / FLOPS_PER_TOKEN
-            self.times = np.concatenate([self.times, times[:, None]], 1)
+            self.times = np.concatenate([self.times, serving.flops_per_param[:, None]], 1)
         self.low, self.high = np.full((2, domains, 3), [[[-np.inf]], [[np.inf]]])
         held = pins or {}
         for j in (1, 2):
@@ -101,20 +107,21 @@ class Space:
         return Run(np.exp(u[..., 0]), pretrain, specialize)
 
     def costs(self, u: np.ndarray) -> np.ndarray:
-        """FLOPs of each domain's stages, and of serving it where it is, (…, domain, 2 or 3); they
-        sum to what the arrangement costs."""
-        return FLOPS_PER_TOKEN * np.exp(u @ self.slopes.T) * self.times
+        """FLOPs of each domain's stages, a part for each term of the cost law, and of serving it
+        where it is, (…, domain, part); they sum to what the arrangement costs."""
+        return np.exp(u @ self.slopes.T) * self.times
 
-    def spent(self, u: np.ndarray, less: float = 0.0) -> np.ndarray:
+    def spent(self, u: np.ndarray, less: float | np.ndarray = 0.0) -> np.ndarray:
         """The point within the box, of the same ratios, whose N spends the budget times e^less."""
         u = np.clip(u, self.low, self.high)
-        each = self.costs(u).sum(-2)
-        trained, served = each[..., :2].sum(-1), each[..., 2:].sum(-1)
-        # Training goes with N squared and serving with N: the root of a quadratic.
-        budget = self.flops * np.exp(less)
-        u[..., 0] += np.log(2 * budget / (served + np.sqrt(served**2 + 4 * trained * budget)))[
-            ..., None
-        ]
+        # The log of the cost is convex in log N, and linear under 6 N: Newton's method on it.
+        for _ in range(NEWTON):
+            costs = self.costs(u)
+            total = costs.sum((-2, -1))
+            over = np.log(self.flops / total) + less
+            u[..., 0] += (over * total / (costs @ self.slopes[:, 0]).sum(-1))[..., None]
+            if len(self.slopes) == 2 or np.abs(over).max() < ROUNDING:
+                break
         return u
 
     @cached_property
@@ -126,19 +133,20 @@ class Space:
     @property
     def exhausted(self) -> bool:
         """Whether the bounds allow no more than the budget."""
-        return self.fence.bounded and self.reach[1] <= self.flops * (1 + SAME)
+        return self.fence.bounded and bool(self.reach[1] <= self.flops * (1 + SAME))
 
     def _cost(self, x: np.ndarray) -> float:
         """What the logs of a design, finite or not, cost."""
-        tokens = np.concatenate([x[:, 1:], np.zeros((self.domains, 1))], 1)
-        each = x[:, :1] + tokens[:, : self.times.shape[1]]
+        parts = np.zeros((self.domains, *self.levels.shape))  # what a part does not go with: 0
+        np.multiply(self.levels, x[:, None, :], out=parts, where=self.levels != 0)
+        parts = parts.sum(-1)
         here = self.times > 0
-        return float(FLOPS_PER_TOKEN * (np.exp(each[here]) * self.times[here]).sum())
+        return float((np.exp(parts[here]) * self.times[here]).sum())
 
     @property
     def possible(self) -> bool:
         """Whether any design keeps the bounds within the budget."""
-        return self.fence.possible and self.reach[0] <= self.flops * (1 + SAME)
+        return self.fence.possible and bool(self.reach[0] <= self.flops * (1 + SAME))
 
     def _point(self, x: np.ndarray) -> np.ndarray:
         """The point of logs of N, D and D′."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from bayeslaw.laws import Run
 from bayeslaw.plan.outlook import Outlook
-from bayeslaw.plan.risk import MEAN, Risk
+from bayeslaw.plan.risk import MEAN, Pair, Risk
 
 ROUNDED = 0.2  # e-folds: each draw's own optimum would sit in the corners of a piecewise function
 
@@ -26,13 +26,15 @@ class Stakes:
     weights: (domain,), summing to 1. reference: (draw,), each draw's best loss, or 0. credence:
     (draw,), how much a draw counts in an expectation; sums to 1. targets: None, or (domain + 1,):
     then the stake is the largest Lₖ - targetₖ, the last of them that of Σ wₖ Lₖ (infinite where
-    none is set).
+    none is set). second: None, or (1 + domain,): for a `Pair` of risks, how much the second counts,
+    and the weights of the loss that it is of.
     """
 
     weights: Any
     reference: Any
     credence: Any
     targets: Any = None
+    second: Any = None
 
     def of(self, losses: Any) -> Any:
         """(draw,) from losses (draw, domain)."""
@@ -44,11 +46,14 @@ class Stakes:
     def risk(self, risk: Risk, losses: Any) -> Any:
         """A risk of the stakes."""
         draws = self.of(losses)
+        if isinstance(risk, Pair):
+            share, other = self.second[0], losses @ self.second[1:]
+            return (1 - share) * risk.first(draws) + share * risk.second(other)
         return self.credence @ draws if risk == MEAN else risk(draws)
 
 
 jax.tree_util.register_dataclass(
-    Stakes, data_fields=["weights", "reference", "credence", "targets"], meta_fields=[]
+    Stakes, data_fields=["weights", "reference", "credence", "targets", "second"], meta_fields=[]
 )
 
 

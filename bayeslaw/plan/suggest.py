@@ -20,13 +20,13 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.model import STUDENT_DF
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.arguments import faults_of, question
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.hindsight import hindsight
 from bayeslaw.plan.optimum import Optimum, optimise, price
 from bayeslaw.plan.pool import NextRun, pool_of, priced
 from bayeslaw.plan.question import Question
+from bayeslaw.plan.scores import scores
 from bayeslaw.plan.value import Noise, Predicted, Value
 from bayeslaw.plan.written import SCHEMA
 
@@ -171,9 +171,11 @@ def _plans(
     would each have chosen. With the EVPI, and the price of a FLOP."""
     seen = hindsight(asked, optima)
     some = np.random.default_rng([seed, 11]).permutation(len(seen.rows))[: PLANS - len(optima)]
-    own = np.moveaxis(np.stack(seen.designs[:3])[:, some], 0, 1)
-    fields = np.concatenate([np.stack([np.stack(o.run[:3]) for o in optima.values()]), own])
-    table = np.asarray(compiled.totals()(asked.outlook, fields, asked.stakes.weights))
+    designs = np.moveaxis(np.stack(seen.designs[:3]), 0, 1)
+    own = [
+        Optimum(seen.arrangements[seen.chosen[i]], Run(*designs[i]), (), np.empty(0)) for i in some
+    ]
+    table = scores(asked, [*optima.values(), *own]).totals
     first = int(table[: len(optima)].mean(1).argmin())
     best = list(optima.values())[first]
     evpi = max(0.0, float(table[first][seen.rows].mean() - seen.best.mean()))
@@ -204,13 +206,8 @@ def _predicted(fitted: Ensemble, asked: Question, runs: Sequence[NextRun]) -> li
 
 def _noise(fitted: Ensemble, draws: int) -> Noise:
     """Of a run under each draw: that of its domains, and its trunk's effect, which they share."""
-    own, shared = [], []
-    for member, rows in fitted._picked(draws):
-        own.append(member.sigma[rows])
-        trunk = member.lineage_sd
-        shared.append(np.zeros(len(rows)) if trunk is None else trunk[rows])
     df = STUDENT_DF if fitted.members[0].likelihood == "student" else None
-    return Noise(np.concatenate(own), np.concatenate(shared), df)
+    return Noise(*fitted.noise_sds(draws), df)
 
 
 @lru_cache(maxsize=1)

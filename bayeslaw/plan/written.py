@@ -15,6 +15,7 @@ from bayeslaw.plan.data import STAGES
 from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
+    from bayeslaw.plan.alternatives import Alternatives
     from bayeslaw.plan.candidate import Candidate
     from bayeslaw.plan.plan import Plan
 
@@ -36,6 +37,8 @@ def written(p: Plan) -> dict[str, Any]:
             "spent": c.spent / p.flops,
             "exhausted": p.asked.space(c.arrangement).exhausted,
         },
+        "cost": asdict(p.asked.cost),
+        "embeddings": p.fitted.embeddings,
         "hardware": None if p.hardware is None else p.hardware.of(c.flops),
         "risk": str(p.risk),
         "on": p.on,
@@ -62,6 +65,8 @@ def written(p: Plan) -> dict[str, Any]:
         "architecture": _architecture(p),
         "unsnapped": None if p.unsnapped is None else _brief(p, p.unsnapped),
         "chances": _chances(p),
+        "experts": _alternatives(p, p.experts, "experts"),
+        "replay": _alternatives(p, p.replay, "replay"),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -206,6 +211,23 @@ def _targets(p: Plan) -> dict[str, Any] | None:
         "losses": {n: float(t) for n, t in zip(names, targets, strict=True) if np.isfinite(t)},
         "p_reached": p.p_reached,
     }
+
+
+def _alternatives(p: Plan, tried: Alternatives, named: str) -> dict[str, Any]:
+    """One trunk and its branches at the budget, by one thing that the runs have tried."""
+    found = []
+    for c in tried.each:
+        entry = {named: c.value, **sizes("trunk", c.run, p.domains)}
+        if named == "experts":
+            served = float(c.run.params[0] * c.value)
+            entry |= {"experts": int(c.value), "models": int(c.value), "served_params": served}
+        if named == "replay":
+            lost = c.forgetting
+            entry |= {"forgetting": None if lost is None else said(p, lost)}
+        entry |= {"loss": said(p, c.totals), "risk_value": c.risk, "p_best": c.p_best}
+        found.append(entry)
+    key = "counts" if named == "experts" else "shares"
+    return {"not_assessable": tried.unassessable or None, key: found}
 
 
 def _region(p: Plan) -> dict[str, Any]:

@@ -431,7 +431,7 @@ def test_a_law_from_a_file_works_like_ours(tmp_path):
     ("name", "said"),
     [
         ("nothing", "there is no law 'nothing'. Laws: chinchilla"),
-        ("gone.py:Law", "no law file 'gone.py'"),
+        ("gone.py:Law", "no file 'gone.py'"),
         ("coupled(nothing)", "there is no law 'nothing'"),
         ("repeated(chinchilla, of=params)", "cannot make the law"),
     ],

@@ -16,6 +16,7 @@ from bayeslaw.plan import plan
 from bayeslaw.plan.certificate import certify
 from bayeslaw.plan.plan import _as_optimum
 from bayeslaw.plan.risk import RISKS
+from bayeslaw.plan.stakes import totals, totals_each
 from tests.plan import drawn
 
 FREE = {"stretch": float("inf"), "kind": "mean"}
@@ -50,6 +51,31 @@ def test_no_candidate_is_better_for_a_draw_than_hindsight(answer):
         own = answer.hindsight.among([c.arrangement])
         assert (own.best <= c.totals + 1e-9).all()
         assert (answer.hindsight.best <= own.best).all()
+
+
+@pytest.mark.parametrize("domains", [1, 2])
+def test_no_design_of_a_grid_is_better_for_a_draw_than_its_own_optimum(domains):
+    # What laws get wrong is wide: some draws' losses rise with compute, some fall faster.
+    wild = drawn.ensemble("additive", domains, 60)
+    wild = replace(wild, discrepancy=replace(wild.discrepancy, center=0.5))
+    answer = plan(wild, 1e23, draws=60)
+    own = answer.hindsight.among(["generalist"])
+    logs = np.linspace(np.log(1e17), np.log(1e23), 61)
+    ratios = np.linspace(np.log(5 / 4), np.log(200 * 4), 41)
+    cost, ratio = (a.ravel() for a in np.meshgrid(logs, ratios))
+    n = np.exp((cost - np.log(6) - ratio) / 2)
+    with double():
+        fields = np.stack([n, n * np.exp(ratio), 0 * n], 1)[:, :, None] * np.ones(domains)
+        grid = np.asarray(totals()(answer.asked.outlook, fields, answer.weights))  # (design, draw)
+        its = np.asarray(
+            totals_each()(answer.asked.outlook, np.stack(own.designs[:3]), answer.weights)
+        )
+    # No design of the grid is better, and what is told is the loss of a design within the budget.
+    assert (own.best <= grid.min(0) + 1e-4).all()
+    assert own.best == pytest.approx(its, abs=1e-12)
+    spent = 6 * (own.designs.params * own.designs.pretrain_tokens)[:, 0]
+    assert (spent <= 1e23 * (1 + 1e-9)).all()
+    assert 0.1 < (spent < 0.9e23).mean() < 0.9
 
 
 def test_information_is_worth_the_plans_expected_regret(answer):
@@ -217,6 +243,7 @@ def test_a_risk_on_regret_is_of_what_each_draw_loses():
     assert on.chosen.totals.mean() == pytest.approx(off.chosen.totals.mean(), abs=1e-8)
 
 
+@pytest.mark.slow
 def test_a_budget_is_a_ceiling_where_more_carries_more_risk():
     wild = replace(FITTED, discrepancy=replace(FITTED.discrepancy, center=1.0))
     answer = plan(wild, 1e24, risk="cvar:0.1", arrangements=["generalist"], draws=200)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bayeslaw.errors import PlanError
-from bayeslaw.plan.devices import Device, Hardware, find_device, read_devices
+from bayeslaw.plan.devices import Device, Hardware, find_device, measured_mfu, read_devices
 
 MINE = Device("mine", {"bf16": 1e15, "fp8": 2e15}, price=2.0, memory=80e9)
 
@@ -17,6 +17,17 @@ def test_every_device_of_the_catalogue_can_be_budgeted(name):
     hardware = Hardware(device, precision)
     assert hardware.of(hardware.flops(gpu_hours=10))["gpu_hours"] == pytest.approx(10)
     assert hardware.of(hardware.flops(money=100))["money"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("name", read_devices())
+def test_every_device_of_the_catalogue_says_where_its_peaks_are_from_and_of_when_its_price(name):
+    device = find_device(name)
+    assert device.source
+    assert device.priced.startswith("20")
+    # Half the bits, twice the peak, where a matrix unit does both.
+    for wide, narrow in (("tf32", "bf16"), ("bf16", "fp8")):
+        if {wide, narrow} <= set(device.peak):
+            assert device.peak[narrow] / device.peak[wide] == pytest.approx(2, rel=0.03)
 
 
 def test_hours_money_and_days_are_arithmetic():
@@ -36,6 +47,7 @@ def test_ones_own_devices_come_first(tmp_path):
     file.write_text("[h100]\npeak = { bf16 = 1.0 }\n[new]\npeak = { bf16 = 5e14 }\n")
     assert find_device("h100", file).peak == {"bf16": 1.0}
     assert find_device("new", file).price is None
+    assert find_device("new", file).priced == ""
     assert find_device("a100", file).price > 0
     with pytest.raises(PlanError, match="new has no price"):
         Hardware(find_device("new", file)).flops(money=1)
@@ -72,3 +84,32 @@ def test_a_file_of_devices_is_refused_with_all_its_faults(tmp_path, text, said):
 def test_what_cannot_be_is_refused(make, said):
     with pytest.raises(PlanError, match=said):
         make()
+
+
+def test_the_share_of_the_peak_is_measured_at_the_largest_size(tmp_path):
+    file = tmp_path / "timings.csv"
+    file.write_text("cell,params,flops,seconds\na,1e6,1e15,100\nb,1e9,4e17,1000\nc,1e9,2e17,500\n")
+    assert measured_mfu(file, MINE) == pytest.approx(0.4)
+    assert measured_mfu(file, MINE, "fp8") == pytest.approx(0.2)
+    file.write_text("flops,wall_seconds,devices\n4e17,250,4\n")
+    assert measured_mfu(file, MINE) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cell,seconds\na,1\n", "no column 'flops'"),
+        ("flops\n1\n", "no column 'seconds'"),
+        ("flops,seconds\n1e17,0\n", "seconds must be positive numbers"),
+        ("flops,seconds\nmuch,1\n", "flops must be positive numbers"),
+        ("flops,seconds\n1e20,1000\n", "100 times the bf16 peak of mine: they are of another"),
+        ("flops,seconds\n", "there are no rows"),
+    ],
+)
+def test_timings_that_say_nothing_are_refused(tmp_path, text, said):
+    file = tmp_path / "timings.csv"
+    file.write_text(text)
+    with pytest.raises(PlanError, match=said):
+        measured_mfu(file, MINE)
+    with pytest.raises(PlanError, match="not readable as a table of timings"):
+        measured_mfu(tmp_path / "none.csv", MINE)

@@ -22,7 +22,8 @@ KEYS = {
     "budget", "models", "served_params", "p_best_of", "region", "own_optima", "evpi", "evpi_flops",
     "targets", "hardware", "at_limit", "excluded", "data", "uncapped", "serving", "unserved",
     "architecture", "unsnapped", "chances",
-    "shadow_price", "limits", "laws", "priors", "certificate",
+    "shadow_price", "limits", "laws", "priors", "certificate", "experts", "replay", "cost",
+    "embeddings",
 }  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def test_a_single_stage_fit_says_why_there_is_no_split():
 def test_a_two_stage_fit_says_why_there_is_no_joint_and_no_scratch(said):
     reasons = {n["arrangement"]: n["reason"] for n in said["not_assessable"]}
     assert set(reasons) == {"joint", "scratch"}
-    assert "several domains at once" in reasons["joint"]
+    assert "no runs of recipe joint" in reasons["joint"]
     assert "no runs with pretrain_tokens = 0" in reasons["scratch"]
 
 
@@ -248,7 +249,7 @@ def test_a_design_that_cannot_be_trained_is_refused(run, said):
         ({"flops": float("inf")}, "flops must be positive and finite"),
         ({"flops": "much"}, "flops: 'much' is not a number; write 7e9"),
         ({"arrangements": ["forest"]}, "arrangement forest is not one of trunk, independent"),
-        ({"arrangements": ["joint"]}, "nothing to choose from: joint: no law"),
+        ({"arrangements": ["joint"]}, "nothing to choose from: joint: no runs"),
         ({"prob": 1.0}, "prob must lie between 0 and 1"),
         ({"draws": 0}, "draws must be at least 1, got 0"),
         ({"draws": -1}, "draws must be at least 1, got -1"),

@@ -106,7 +106,7 @@ def test_a_risk_may_be_a_function_of_draws(tmp_path):
     file.write_text("def half(draws):\n    return draws.mean() / 2\n\nwhole = 3\n")
     assert float(parse_risk(f"{file}:half")(DRAWS)) == pytest.approx(DRAWS.mean() / 2)
     assert str(parse_risk(f"{file}:half")) == f"{file}:half"
-    with pytest.raises(PlanError, match="has no function 'whole'"):
+    with pytest.raises(PlanError, match="is not a function of draws"):
         parse_risk(f"{file}:whole")
     with pytest.raises(PlanError, match="not one number of an array of draws"):
         parse_risk(lambda draws: draws)
@@ -128,7 +128,7 @@ def test_a_risk_is_read_back_from_how_it_is_written(risk):
         ("entropic:0", "needs a level above 0, as entropic:20"),
         ("mean+sd:-1", "needs a level above 0, as mean\\+sd:1"),
         ("reach:inf", "needs a level above 0, as reach:1.10"),
-        ("none.py:risk", "no file of risks 'none.py'"),
+        ("none.py:risk", "no file 'none.py'"),
         ("cvar:0", "needs a level between 0 and 1"),
         ("quantile:1", "needs a level between 0 and 1"),
         ("quantile:nan", "needs a level between 0 and 1"),

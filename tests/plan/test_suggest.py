@@ -153,6 +153,7 @@ def test_a_sweep_that_leaves_no_run_asks_for_a_pool(monkeypatch):
         suggest(FITTED, 1e22, 1e20, draws=50, kind="mean")
 
 
+@pytest.mark.slow
 def test_a_pool_of_ones_own_is_what_is_ranked(tmp_path):
     file = tmp_path / "pool.csv"
     file.write_text(
