@@ -14,7 +14,7 @@ from scipy.stats import chi2
 
 from bayeslaw.errors import FitError
 from bayeslaw.infer.fit import usable
-from bayeslaw.infer.model import STUDENT_DF, Spec, density, non_centred
+from bayeslaw.infer.model import SHEAR, STUDENT_DF, Spec, density, non_centred
 from bayeslaw.infer.precision import double
 from bayeslaw.infer.refit import Table
 from bayeslaw.infer.sample import Settings, compiled, modes, prior_draws, sample
@@ -136,11 +136,11 @@ def calibrate(
             if not found:
                 return np.zeros(truth.shape[1], int), False
             draws = sample(spec, seen, found, seed + i, settings)
-        flat = draws.z.reshape(-1, draws.z.shape[-1])
-        thin = flat[np.linspace(0, len(flat) - 1, KEPT).astype(int)]
-        # Coordinates that were chosen anew are compared in the old ones.
-        if centring:
-            thin = _old(spec, thin, draws.centring, centring)
+            flat = draws.z.reshape(-1, draws.z.shape[-1])
+            thin = flat[np.linspace(0, len(flat) - 1, KEPT).astype(int)]
+            # Coordinates that were chosen anew are compared in the old ones.
+            if centring:
+                thin = _old(spec, thin, draws.centring, centring)
         return (thin < truth[i]).sum(0), draws.diagnostics.passed
 
     first = one(0)  # compiles; after it, threads only run
@@ -160,6 +160,8 @@ def _old(spec: Spec, z: np.ndarray, chosen: Any, centring: Any) -> np.ndarray:
     values = jax.vmap(d.unravel, (0, None))(z, chosen)
     values = {n: np.array(v) for n, v in values.items()}
     for name, c in chosen.items():
+        if name == SHEAR:  # `unravel` has taken it out
+            continue
         spread = np.exp(values[f"{name}_spread"])
         mean = values.get(f"{name}_mean", np.zeros(len(z)))
         extra = np.ndim(values[f"{name}_offset"]) - np.ndim(mean)
