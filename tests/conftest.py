@@ -17,6 +17,20 @@ os.environ.setdefault("MPLBACKEND", "agg")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture
+def say(capsys):
+    """Run a command line; its exit code, stdout and stderr."""
+
+    from bayeslaw.cli import run
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(a) for a in arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of public sweeps; tests that need it skip where it is absent."""

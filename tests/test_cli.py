@@ -48,18 +48,6 @@ def replace_api(monkeypatch, module: str, name: str, value) -> None:
     monkeypatch.setattr(importlib.import_module(module), name, value)
 
 
-@pytest.fixture
-def say(capsys):
-    """Run a command line; its exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(a) for a in arguments])
-        return code, *capsys.readouterr()
-
-    return call
-
-
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
     """Tables and posteriors, read only."""

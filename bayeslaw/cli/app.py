@@ -171,6 +171,19 @@ def writable(path: Path) -> None:
         raise BayeslawError(f"{path} cannot be written: no permission in {folder}")
 
 
+def drawable(path: Path | None) -> None:
+    """As `writable`, for a plot, where one is asked for: it is drawn into a file only, and no
+    window system is asked for."""
+    if path is not None:
+        writable(path)
+        os.environ["MPLBACKEND"] = "agg"
+
+
+def shares_of(weights: list[str] | None) -> dict[str, float] | None:
+    """What --weight says; None where it says nothing."""
+    return {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()} or None
+
+
 def pairs(items: list[str] | None, option: str) -> dict[str, str]:
     """NAME=VALUE, several times."""
     found: dict[str, str] = {}

@@ -25,6 +25,7 @@ from bayeslaw.cli.app import (
     Unit,
     amount,
     app,
+    drawable,
     leave,
     pairs,
     say,
@@ -216,9 +217,7 @@ def calibrate(
 ) -> None:
     """Simulate sweeps from a law's prior and fit them: are its intervals honest?"""
     mapping = pairs(columns, "--map")
-    if plot is not None:
-        writable(plot)
-        os.environ["MPLBACKEND"] = "agg"
+    drawable(plot)
     from bayeslaw.calibrate import calibrate as simulate
     from bayeslaw.runs import read_runs
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,9 +25,11 @@ from bayeslaw.cli.app import (
     amount,
     app,
     design,
+    drawable,
     number,
     pairs,
     say,
+    shares_of,
     usable,
     warn,
     writable,
@@ -36,6 +37,9 @@ from bayeslaw.cli.app import (
 from bayeslaw.cli.bar import progress
 from bayeslaw.cli.wishes import wishing
 from bayeslaw.errors import BayeslawError
+
+if TYPE_CHECKING:
+    from bayeslaw.infer.ensemble import Ensemble
 
 
 @app.command()
@@ -127,7 +131,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Choose N, D and every D′ under a budget."""
-    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    shares = shares_of(weights)
     losses = {d: amount(t, "--target") for d, t in pairs(targets, "--target").items()}
     hours = (gpu_hours, money, days)
     timed = any(amount is not None for amount in hours)
@@ -174,14 +178,14 @@ def plan(
     with progress("planning"):
         if losses:
             chosen = reach(
-                fitted, losses, prob, shares or None, arrangements or None, stretch,
+                fitted, losses, prob, shares, arrangements or None, stretch,
                 accept=accept, designs=mine, kind=kind, epsilon=epsilon, hardware=hardware,
                 **wishes,
             )  # fmt: skip
         else:
             assert flops is not None
             chosen = choose(
-                fitted, flops, shares or None, risk, arrangements or None, stretch, prob,
+                fitted, flops, shares, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
                 forgetting=lost, **wishes,
             )  # fmt: skip
@@ -215,32 +219,21 @@ def frontier(
     json: Json = False,
 ) -> None:
     """The best plan of every budget in a range."""
-    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    shares = shares_of(weights)
     ends = tuple(amount(end, "--flops") for end in flops.split(":"))
     if len(ends) != 2:
         raise BayeslawError(f"--flops takes LOW:HIGH, as 1e19:1e23, got '{flops}'")
-    if plot is not None:
-        writable(plot)
-        os.environ["MPLBACKEND"] = "agg"
+    drawable(plot)
     from bayeslaw.infer.ensemble import read_posterior
     from bayeslaw.plan.frontier import frontier as trace
 
     fitted = usable(read_posterior(posterior), accept)
     with progress("planning"):
         said = trace(
-            fitted, ends, points, shares or None, risk, arrangements or None, stretch, prob,
+            fitted, ends, points, shares, risk, arrangements or None, stretch, prob,
             accept=accept, kind=kind, on=on, **wishes,
         ).to_json()  # fmt: skip
-    if plot is not None:
-        from bayeslaw.plots import draw_frontier
-
-        draw_frontier(said, plot)
-    if json:
-        print_answer({**said, "plot": plot and str(plot)})
-    else:
-        warn(words.failures(fitted))
-        say(planned.frontier(said))
-        say([f"\nwrote {plot}"] if plot is not None else [])
+    _answer("frontier", fitted, said, plot, json)
 
 
 @app.command()
@@ -266,28 +259,33 @@ def pareto(
     json: Json = False,
 ) -> None:
     """Designs of one budget that trade one aim for another."""
-    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
-    if plot is not None:
-        writable(plot)
-        os.environ["MPLBACKEND"] = "agg"
+    shares = shares_of(weights)
+    drawable(plot)
     from bayeslaw.infer.ensemble import read_posterior
     from bayeslaw.plan.pareto import pareto as trade
 
     fitted = usable(read_posterior(posterior), accept)
     with progress("planning"):
         said = trade(
-            fitted, flops, between, points, shares or None, arrangements or None, stretch, prob,
+            fitted, flops, between, points, shares, arrangements or None, stretch, prob,
             accept=accept, kind=kind, **wishes,
         ).to_json()  # fmt: skip
-    if plot is not None:
-        from bayeslaw.plots import draw_pareto
+    _answer("pareto", fitted, said, plot, json)
 
-        draw_pareto(said, plot)
+
+def _answer(
+    name: str, fitted: Ensemble, said: dict[str, Any], plot: Path | None, json: bool
+) -> None:
+    """Say a frontier or a front, and draw it where that is asked for."""
+    if plot is not None:
+        from bayeslaw import plots
+
+        getattr(plots, f"draw_{name}")(said, plot)
     if json:
         print_answer({**said, "plot": plot and str(plot)})
     else:
         warn(words.failures(fitted))
-        say(planned.pareto(said))
+        say(getattr(planned, name)(said))
         say([f"\nwrote {plot}"] if plot is not None else [])
 
 
@@ -311,7 +309,7 @@ def suggest(
     json: Json = False,
 ) -> None:
     """Rank the next runs by what they would improve the plan, per FLOP."""
-    shares = {d: amount(w, "--weight") for d, w in pairs(weights, "--weight").items()}
+    shares = shares_of(weights)
     from bayeslaw.infer.ensemble import read_posterior
     from bayeslaw.plan.pool import read_pool
     from bayeslaw.plan.suggest import suggest as rank
@@ -320,7 +318,7 @@ def suggest(
     ours = None if pool is None else read_pool(pool, fitted)
     with progress("ranking"):
         said = rank(
-            fitted, plan_flops, spend, runs, shares or None, arrangements or None, stretch, ours,
+            fitted, plan_flops, spend, runs, shares, arrangements or None, stretch, ours,
             draws, accept=accept, kind=kind, seed=seed,
         ).to_json()  # fmt: skip
     if json:

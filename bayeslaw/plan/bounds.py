@@ -12,7 +12,7 @@ import numpy as np
 
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
-from bayeslaw.plan.faults import Faults
+from bayeslaw.plan.faults import Faults, quantity
 from bayeslaw.quantity import format_quantity, parse_quantity
 
 Interval = tuple[float, float]
@@ -115,10 +115,7 @@ def own_bounds(
 
 
 def _pinned(key: str, value: Any) -> tuple[float, float, str]:
-    try:
-        number = parse_quantity(value)
-    except ValueError as error:
-        raise PlanError(f"pin {key}: {error}") from None
+    number = quantity(f"pin {key}", value)
     if not 0 < number < math.inf:
         raise PlanError(f"pin {key}={value}: it must be more than 0, and finite")
     return number, number, f"{key}={format_quantity(number)}"

@@ -12,8 +12,8 @@ from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.bounds import Bound
-from bayeslaw.plan.faults import Faults
-from bayeslaw.quantity import format_quantity, parse_quantity
+from bayeslaw.plan.faults import Faults, quantity
+from bayeslaw.quantity import format_quantity
 
 GENERAL = "general"  # what the first stage is trained on
 # Epochs until which repeated tokens are as good as fresh (Muennighoff et al. 2023,
@@ -86,10 +86,7 @@ class Data:
 
 
 def _tokens(name: str, tokens: Any) -> float:
-    try:
-        amount = parse_quantity(tokens)
-    except ValueError as error:
-        raise PlanError(f"unique tokens of {name}: {error}") from None
+    amount = quantity(f"unique tokens of {name}", tokens)
     if not 0 < amount < np.inf:
         raise PlanError(f"unique tokens of {name}: {tokens}; it must be more than 0, and finite")
     return amount

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bayeslaw.errors import PlanError
+from bayeslaw.quantity import parse_quantity
 
 T = TypeVar("T")
+
+
+def quantity(what: str, value: Any) -> float:
+    """A number as people write it. Raises `PlanError` that names what it is of."""
+    try:
+        return parse_quantity(value)
+    except ValueError as error:
+        raise PlanError(f"{what}: {error}") from None
 
 
 class Faults(list[str]):

@@ -12,8 +12,7 @@ from bayeslaw.cost import serving_flops
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.faults import Faults
-from bayeslaw.quantity import parse_quantity
+from bayeslaw.plan.faults import Faults, quantity
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,7 @@ class Serving:
 
 
 def _tokens(name: str, amount: Any) -> float:
-    try:
-        tokens = parse_quantity(amount)
-    except ValueError as error:
-        raise PlanError(f"serving of {name}: {error}") from None
+    tokens = quantity(f"serving of {name}", amount)
     if not 0 <= tokens < np.inf:
         raise PlanError(f"serving of {name}: {amount}; it must be 0 or more, and finite")
     return tokens

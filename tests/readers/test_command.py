@@ -7,22 +7,12 @@ import json
 import pytest
 
 from bayeslaw import read_runs
-from bayeslaw.cli import DONE, USER_ERROR, run
+from bayeslaw.cli import DONE, USER_ERROR
 from bayeslaw.readers.template import describe, write_template
 from bayeslaw.runs import COLUMNS, NAMES
 from tests.readers.logs import CASES, TRAINER, dump
 
 GIVEN = ("--set", "params=85M", "--set", "tokens_per_step=1M")
-
-
-@pytest.fixture
-def say(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(a) for a in arguments])
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -9,23 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from bayeslaw.cli import DONE, INTERRUPTED, USER_ERROR, run
+from bayeslaw.cli import DONE, INTERRUPTED, USER_ERROR
 from bayeslaw.infer.source import Source
 from bayeslaw.runs import read_runs
 from tests.conftest import two_stage
 from tests.verify.planned import PLAN, plan_file, posterior, table, written
-
-
-@pytest.fixture
-def say(capsys):
-    """Run a command line; its exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run([str(a) for a in arguments])
-        return code, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture
