@@ -329,6 +329,9 @@ def draw_pareto(said: Mapping[str, Any], path: Path) -> Path:
         x, y = ([v[key] for v in each] for key in (first, second))
         axes.plot(x, y, marker="o", linestyle="", label=name)
     axes.set(xlabel=f"{first}, nats/token", ylabel=f"{second}, nats/token")
+    # The ends of a front may differ in the fifth digit: whole numbers, few enough to stand apart.
+    axes.ticklabel_format(useOffset=False)
+    axes.locator_params(nbins=4)
     return _saved(figure, axes, path)
 
 

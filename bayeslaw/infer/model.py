@@ -291,7 +291,7 @@ def sheared(
     spec: Spec, z: np.ndarray, centring: Mapping[str, np.ndarray], covariance: np.ndarray
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Draws z (…, dim), in coordinates without a shear, in such where the lineages' effects have
-    left the others: each less its regression on the effects.
+    left the others: each less its regression on the effects. Of a spec with lineages only.
 
     Rows of one trunk tell its effect and the levels of their domains apart by the priors alone.
     What they do tell is the sum, whatever τ is; with effect = τ ζ that is a curved ridge, and the
@@ -299,8 +299,6 @@ def sheared(
 
     covariance: (dim, dim) of the coordinates around the mean of z.
     """
-    if not spec.lineages:
-        return z, dict(centring)
     sites = density(spec).sites
     of_lineages, spread = sites == "lineage_offset", sites == "lineage_spread"
     tau = np.exp(_log_tau(spec, z.reshape(-1, z.shape[-1]).mean(0)[spread]))
