@@ -25,6 +25,7 @@ CONVEX: dict[str, tuple[str, ...]] = {
     "additive": ("s_branch",),
     "interaction": ("s_branch", "b_decay"),
 }
+NOTHING = 1e-9  # of D′ at the anchor, and of an exponent: `interaction` is not finite at S = 0
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def convex(asked: Question) -> bool | None:
 def _sum_of_powers(outlook: Outlook, i: int) -> bool:
     law, theta = outlook.curves.laws[i], outlook.curves.thetas[i]
     zero = CONVEX.get(law.name)
-    return zero is not None and all(not np.any(np.asarray(theta[n])) for n in zero)
+    return zero is not None and all(np.all(np.abs(theta[n]) <= NOTHING) for n in zero)
 
 
 def _gradient(asked: Question, optimum: Optimum) -> float | None:

@@ -31,12 +31,15 @@ MIDDLE = {
     "a_size": 0.35,
     "b_data": 0.3,
     "c_branch": 0.4,
+    "b_branch": 0.15,
+    "b_decay": 0.1,
     "s_branch": 0.3,
     "g_transfer": 0.6,
     "d_transfer": 0.0,
     "w_transfer": 1.0,
 }
-SHARES = {"chinchilla": (0.5, 0.3, 0.2), "transfer": (0.5, 0.2, 0.3)}
+SHARES = {"chinchilla": (0.5, 0.3, 0.2), "transfer": (0.5, 0.2, 0.3),
+          "interaction": (0.5, 0.2, 0.3)}  # fmt: skip
 
 
 def of(

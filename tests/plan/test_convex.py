@@ -20,20 +20,24 @@ def powers(law, theta, k):
     level = theta["level"][:, k] * 3.0
     zero = np.zeros(COUNT)
     a, b = theta["a_size"][:, k], theta["b_data"][:, k]
-    rows = [(parts[0], (-a, zero, zero)), (parts[1], (zero, -b, zero))]
+    branch = -theta["b_branch"][:, k] if law == "interaction" else zero
+    rows = [(parts[0], (-a, zero, zero)), (parts[1], (zero, -b, branch))]
     if law == "additive":
         rows.append((parts[2], (zero, zero, -theta["c_branch"][:, k])))
     return level, floor, rows
 
 
 @pytest.mark.parametrize("risk", ["mean", "cvar:0.25"])
-@pytest.mark.parametrize("law", ["chinchilla", "additive"])
+@pytest.mark.parametrize("law", ["chinchilla", "additive", "interaction"])
 def test_the_optimum_is_that_of_a_convex_solver(law, risk):
     domains = 2
     theta = drawn.draws(law, domains, COUNT)
     if law == "additive":
         theta["s_branch"] = np.zeros((COUNT, domains))
-    arrangement = "trunk" if law == "additive" else "generalist"
+    if law == "interaction":  # a product of powers in the limit S -> 0
+        theta["s_branch"] = np.full((COUNT, domains), 1e-14)
+        theta["b_decay"] = np.zeros((COUNT, domains))
+    arrangement = "generalist" if law == "chinchilla" else "trunk"
     answer = plan(
         drawn.of(law, theta), FLOPS, {"d0": 3}, risk, [arrangement], draws=COUNT, kind="mean"
     )
