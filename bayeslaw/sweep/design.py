@@ -75,24 +75,27 @@ class Design:
 
     def flops(self, width: int) -> float:
         """Of a token."""
-        return self.spec.rule.shape(width, self.vocabulary).flops_per_token
+        return self.spec.shape(width, self.vocabulary).flops_per_token
 
     def length(self, second: SecondStage, tokens: int) -> int:
         """Tokens of a second stage where a plain one has so many."""
         return tokens
 
+    def first(self, d: int) -> int:
+        """Tokens of a first stage of about D: whole steps."""
+        return self.spec.whole(d) if d else 0
+
     def branches(
         self, width: int, seed: int, d: int, lengths: tuple[int, ...], apart: int = 0
     ) -> Iterator[Model]:
         """Every second stage from a trunk at D; those from fresh weights where D is 0."""
-        whole = self.spec.whole
         for second in self.spec.second_stage:
             if second.kind.scratch != (d == 0) or not second.takes(width, seed, d):
                 continue
             for branch in self.domains if second.kind.splits else (JOINT,):
                 for split in sorted(second.specialize_tokens or lengths):
-                    tokens = whole(self.length(second, split))
-                    yield Model(width, seed, whole(d) if d else 0, tokens, branch, second, apart)
+                    tokens = self.spec.whole(self.length(second, split))
+                    yield Model(width, seed, self.first(d), tokens, branch, second, apart)
 
 
 class Trunk(Design):
@@ -230,6 +233,31 @@ class Listed(Design):
                 yield Model(width, seed, d, self.spec.whole(split), branch, run.second)
 
 
+class Started(Design):
+    """A model that came from elsewhere: judged as it came, and specialised at every D′. Its D is
+    what it was trained on."""
+
+    cannot = ("scratch", "widths", "pretrain_tokens")
+
+    def first(self, d: int) -> int:
+        return d
+
+    def misfits(self, second: SecondStage) -> Iterator[str]:
+        yield from super().misfits(second)
+        if second.teacher == "cooled":
+            yield (f"second stage '{second.recipe}': the model in start is not cooled down again; "
+                   "leave teacher out")  # fmt: skip
+
+    def models(self, seed: int) -> Iterator[Model]:
+        begun = self.spec.begun
+        assert begun is not None
+        width, d = begun.shape.width, self.spec.start_tokens or begun.tokens
+        if seed == self.spec.seeds[0]:  # the same for all
+            yield Model(width, seed, d)
+        yield from self.branches(width, seed, d, self.spec.specialize_tokens)
+
+
 DESIGNS: dict[str, type[Design]] = {
     "trunk": Trunk, "grid": Grid, "iso-flop": IsoFlop, "pilot": Pilot, "runs": Listed,
+    "start": Started,
 }  # fmt: skip

@@ -25,7 +25,8 @@ class Recipe:
     beta2: float = 0.95  # Hoffmann et al. 2022 and most since
     decay: float = 0.1  # AdamW, matrices only
     clip: float = 1.0
-    branch_from: str = "stable"  # the constant-rate checkpoint at D, not the cooled one
+    branch_from: str = "stable"  # the constant-rate checkpoint at D; "cooled": its D' = 0 model
+    rewarm: float = 0.1  # cooled: share of a branch in which the rate climbs again
 
     def rate_at(self, width: int) -> float:
         return self.rate * (self.rate_width / width) ** self.rate_power
@@ -42,7 +43,9 @@ class Recipe:
         return self.batch * self.context
 
     def fields(self) -> dict[str, object]:
-        return asdict(self)
+        """All that decides what is trained: without the fields that do nothing."""
+        idle = () if self.branch_from == "cooled" else ("rewarm",)
+        return {n: v for n, v in asdict(self).items() if n not in idle}
 
 
 RECIPES = {

@@ -46,6 +46,8 @@ class SecondStage(BaseModel):
     replay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of general text
     distill: Annotated[float, Field(ge=0)] = 0.0  # weight of KL(at the split || now)
     anneal: bool = False  # that weight falls to 0 along the stage
+    teacher: str = "split"  # whose predictions; "cooled": of the trunk cooled down at the split
+    rate: Annotated[float, Field(gt=0, le=10)] = 1.0  # of the recipe's, all along the stage
     weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # joint; empty: equal
     clusters: Count = 16  # importance: of the general text
     target_bytes: Tokens | None = None  # of the domain's own text; of a BPE, its tokens
@@ -78,6 +80,10 @@ class SecondStage(BaseModel):
                              "or take the recipe of that name")  # fmt: skip
         if self.anneal and not self.distill:
             raise ValueError("anneal is of distill: give distill, or leave anneal out")
+        if self.teacher not in ("split", "cooled"):
+            raise ValueError(f"teacher is 'split' or 'cooled', not '{self.teacher}'")
+        if self.teacher == "cooled" and not self.distill:
+            raise ValueError("teacher is of distill: give distill, or leave teacher out")
         if self.kind.scratch and (self.distill or self.replay):
             raise ValueError("recipe 'scratch' has no trunk: leave out replay and distill")
         return self
@@ -99,7 +105,10 @@ class SecondStage(BaseModel):
         """The fields that decide what is trained, without those that say where."""
         names = ("recipe", "replay", "distill", "anneal", "weights", "target_bytes")
         fields = {n: getattr(self, n) for n in names}
-        return fields | ({"clusters": self.clusters} if self.recipe == "importance" else {})
+        fields |= {"clusters": self.clusters} if self.recipe == "importance" else {}
+        # Cells that do not use these have the names that they had without them.
+        fields |= {"teacher": self.teacher} if self.teacher != "split" else {}
+        return fields | ({"rate": self.rate} if self.rate != 1 else {})
 
     @property
     def work(self) -> float:
@@ -113,6 +122,8 @@ class SecondStage(BaseModel):
         parts = [] if self.recipe in ("plain", "replay", "distill") else [self.recipe]
         parts += [f"{n}{getattr(self, n):g}" for n in ("replay", "distill") if getattr(self, n)]
         parts += ["anneal"] if self.anneal else []
+        parts += ["cooled"] if self.teacher == "cooled" else []
+        parts += [f"rate{self.rate:g}"] if self.rate != 1 else []
         if self.recipe == "importance":
             parts.append(f"k{self.clusters}")
         parts += [f"of{self.target_bytes}"] if self.target_bytes else []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,6 +21,8 @@ from pydantic import (
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep.recipe import RECIPES, Recipe
 from bayeslaw.sweep.second_stage import SecondStage
+from bayeslaw.sweep.shape import Shape
+from bayeslaw.sweep.start import Start, read_start
 from bayeslaw.sweep.tokens import Count, Flops, Tokens
 
 # design -> the fields without which it is nothing
@@ -28,6 +32,7 @@ WANTS = {
     "iso-flop": ("widths", "flops"),
     "pilot": ("flops",),
     "runs": ("runs",),
+    "start": ("start",),
 }
 
 
@@ -42,6 +47,9 @@ class SweepSpec(BaseModel):
     domains: tuple[str, ...] = ()  # empty: every domain of the corpus
     vocabulary: Annotated[int, Field(ge=256, le=1 << 20)] = 256  # bytes; more: BPE
     recipe: str = "bytes-wsd"
+    branch_from: Literal["", "stable", "cooled"] = ""  # empty: as the recipe says
+    start: str = ""  # folder of a model from elsewhere, beside the settings
+    start_tokens: Tokens | None = None  # that it was trained on; none: what its folder says
     design: str = "trunk"
     widths: tuple[Count, ...] = ()
     pretrain_tokens: tuple[Tokens, ...] = ()
@@ -61,12 +69,31 @@ class SweepSpec(BaseModel):
     keep_models: bool = False  # also of cool-downs and branches, to be exported
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0  # within a cell
 
+    @model_validator(mode="before")
+    @classmethod
+    def _started(cls, fields: Any) -> Any:
+        """Where there is a model to start from, that is the design."""
+        return {"design": "start", **fields} if fields.get("start") else fields
+
     @field_validator("recipe")
     @classmethod
     def _known(cls, name: str) -> str:
         if name not in RECIPES:
             raise ValueError(f"no such recipe; choose one of {', '.join(RECIPES)}")
         return name
+
+    @field_validator("start")
+    @classmethod
+    def _startable(cls, folder: str, info: ValidationInfo) -> str:
+        recipe = RECIPES.get(info.data.get("recipe", ""))
+        if not folder or recipe is None:
+            return folder
+        folder = str(Path((info.context or {}).get("beside", "")) / folder)
+        try:
+            read_start(folder, recipe.context)
+        except SweepError as error:
+            raise ValueError(str(error)) from None
+        return folder
 
     @field_validator("design")
     @classmethod
@@ -144,10 +171,32 @@ class SweepSpec(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> SweepSpec:
+        faults = list(self._misplaced())
         missing = [f for f in WANTS[self.design] if not getattr(self, f)]
-        if missing:
-            raise ValueError(f"design '{self.design}' needs {' and '.join(missing)}; add them")
+        if missing and not faults:
+            faults = [f"design '{self.design}' needs {' and '.join(missing)}; add them"]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
+
+    def _misplaced(self) -> Iterator[str]:
+        """What does not go with a model from elsewhere, or not without one."""
+        if not self.start:
+            if self.start_tokens:
+                yield "start_tokens is of start: name its folder, or leave start_tokens out"
+            return
+        if self.design != "start":
+            yield f"design '{self.design}' trains its own trunks: leave out design, or start"
+        named = [n for n in (
+            "widths", "pretrain_tokens", "repeat_widths", "flops", "runs", "vocabulary",
+            "branch_from",
+        ) if n in self.model_fields_set]  # fmt: skip
+        if named:
+            yield f"the model in start says what {', '.join(named)} would: leave out"
+        begun = self.begun
+        if begun and not (self.start_tokens or begun.tokens):
+            yield ("start_tokens is missing: how many tokens the model in start was trained on, "
+                   "which its folder does not say")  # fmt: skip
 
     def widths_of(self, seed: int) -> tuple[int, ...]:
         """The widths that are trained with a seed."""
@@ -156,7 +205,20 @@ class SweepSpec(BaseModel):
 
     @property
     def rule(self) -> Recipe:
-        return RECIPES[self.recipe]
+        rule = RECIPES[self.recipe]
+        # A model from elsewhere is one that was cooled down.
+        branch_from = "cooled" if self.start else self.branch_from
+        return replace(rule, branch_from=branch_from) if branch_from else rule
+
+    @property
+    def begun(self) -> Start | None:
+        """The model from elsewhere that the sweep starts from."""
+        return read_start(self.start, self.rule.context) if self.start else None
+
+    def shape(self, width: int, vocabulary: int) -> Shape:
+        """Of the sweep's models of a width."""
+        begun = self.begun
+        return begun.shape if begun else self.rule.shape(width, vocabulary)
 
     def whole(self, tokens: int) -> int:
         """The nearest whole number of steps, in tokens: what is counted is what is trained."""
@@ -184,7 +246,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SweepError(f"{path}: not readable as TOML: {error}") from None
     try:
-        spec = SweepSpec(**fields)
+        spec = SweepSpec.model_validate(fields, context={"beside": path.parent})
         # Places in the settings are beside the settings.
         beside: dict[str, Any] = {"runs": str(path.parent / spec.runs)} if spec.runs else {}
         if isinstance(place := spec.corpus_options.get("path"), str):

@@ -6,18 +6,18 @@ import json
 import math
 import platform
 import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from bayeslaw.corpus import Corpus, Domain, read_shards
-from bayeslaw.sweep import Cell, SweepSpec
-from bayeslaw.sweep.cells import starts_at
+from bayeslaw.sweep import Cell
+from bayeslaw.sweep.cells import Past, starts_at
 from bayeslaw.train import team
 from bayeslaw.train.checkpoint import SUFFIX, Keeper, Unreadable, load, write
-from bayeslaw.train.data import Heldout, Windows, general, heldout, share_of
+from bayeslaw.train.data import Heldout, Windows, heldout, share_of
 from bayeslaw.train.device import settle
 from bayeslaw.train.loop import (
     Objective,
@@ -26,85 +26,30 @@ from bayeslaw.train.loop import (
     cool,
     cross_entropy,
     evaluate,
-    start,
+    rewarm,
     train,
     warm,
 )
 from bayeslaw.train.second import objective_of, text_of
+from bayeslaw.train.work import DONE, MODEL, PART, Work, finished, missing, read_text
 from bayeslaw.whole import whole
-
-DONE, PART, MODEL = "done.json", f"part{SUFFIX}", f"model{SUFFIX}"
 
 
 class Diverged(Exception):
     """A training loss that is not finite."""
 
 
-class Work(NamedTuple):
-    """Where the cells of a sweep are trained, and on what. All processes share the folder."""
-
-    spec: SweepSpec
-    folder: Path  # of the cells
-    text: Path  # folder of the corpus
-
-    def place(self, cell: Cell) -> Path:
-        return self.folder / cell.key
-
-    def result(self, cell: Cell) -> dict[str, Any] | None:
-        """What is known of a cell that was finished; None of one that was not."""
-        try:
-            return json.loads((self.place(cell) / DONE).read_text())
-        except (OSError, ValueError):
-            return None
-
-    def domains(self) -> tuple[Domain, ...]:
-        names = self.spec.domains
-        return tuple(d for d in self.corpus().domains if not names or d.name in names)
-
-    def corpus(self) -> Corpus:
-        return _read(self.text)
-
-    def fresh(self, cell: Cell) -> State:
-        words = self.corpus().vocabulary
-        return start(self.spec.rule, cell.width, cell.draw, words, cell.device)
-
-    def mixture(self, seed: int, tokens: int) -> Windows:
-        rule = self.spec.rule
-        return general(self.domains(), rule.context, rule.batch, seed).again(tokens)
-
-
-def finished(work: Work, cell: Cell, stops: list[int]) -> bool:
-    """Whether there is nothing left to do; `stops` are the checkpoints that a trunk must have."""
-    result = work.result(cell)
-    if result is None:
-        return False
-    if result["status"] == "diverged":
-        return True
-    if cell.stage == "trunk":
-        return not missing(work, cell, stops)
-    return not work.spec.keep_models or (work.place(cell) / MODEL).is_file()
-
-
-def missing(work: Work, trunk: Cell, stops: list[int]) -> list[int]:
-    """The stops of which a trunk has no checkpoint."""
-    place = work.place(trunk)
-    return [s for s in stops if not (place / f"{s}{SUFFIX}").is_file()]
-
-
-def train_cell(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> None:
-    """Train one cell, unless it is there. What it was in the middle of, it goes on with.
-
-    trunk, stops: the trunk that a model starts from, or the cell itself, and where that is kept.
-    """
-    if team.decided(finished(work, cell, stops)):
+def train_cell(work: Work, cell: Cell, past: Past) -> None:
+    """Train one cell, unless it is there. What it was in the middle of, it goes on with."""
+    if team.decided(finished(work, cell, past)):
         return
     settle(cell.device, cell.threads)
     began = time.perf_counter()
     try:
         if cell.stage == "trunk":
-            result = _trunk(work, cell, stops)
+            result = _trunk(work, cell, past.stops)
         else:
-            result = _model(work, cell, trunk, stops)
+            result = _model(work, cell, past)
     except Diverged:
         names = [d.name for d in work.domains()] if cell.stage != "trunk" else []
         result = {"status": "diverged", "rows": [[n, None, None] for n in names]}
@@ -122,7 +67,7 @@ def _machine(device: str) -> str:
     return platform.machine() if device == "cpu" else torch.cuda.get_device_name()
 
 
-def _trunk(work: Work, cell: Cell, stops: list[int]) -> dict[str, Any]:
+def _trunk(work: Work, cell: Cell, stops: Sequence[int]) -> dict[str, Any]:
     """The constant-rate trunk, kept at every stop."""
     state = trained_to(work, cell, stops, max(stops))
     # What was lost, or asked for when the trunk was past it.
@@ -131,7 +76,7 @@ def _trunk(work: Work, cell: Cell, stops: list[int]) -> dict[str, Any]:
     return {"status": "ok", "rows": [], "before": state.seconds}
 
 
-def trained_to(work: Work, trunk: Cell, stops: list[int], tokens: int) -> State:
+def trained_to(work: Work, trunk: Cell, stops: Sequence[int], tokens: int) -> State:
     """The trunk after `tokens`: read where it was kept, else trained from the last state that can
     be read, and kept at every stop on the way. Raises `Diverged`."""
     place, rule = work.place(trunk), work.spec.rule
@@ -181,37 +126,94 @@ def _read_state(work: Work, trunk: Cell, file: Path) -> State | None:
         return None
 
 
-def _model(work: Work, cell: Cell, trunk: Cell | None, stops: list[int]) -> dict[str, Any]:
-    """A cool-down or a second stage from a trunk's checkpoint, and its loss on every domain."""
-    rule, spec = work.spec.rule, work.spec
-    at = starts_at(spec, cell)
-    base = trained_to(work, trunk, stops, at) if trunk is not None else work.fresh(cell)
-    base.seconds, base.stage_steps = 0.0, 0
-    objective: Objective = cross_entropy
-    if cell.stage == "cooldown":
-        windows, first = work.mixture(cell.draw, cell.pretrain_tokens), at // rule.tokens_per_step
-        steps = (cell.pretrain_tokens - at) // rule.tokens_per_step
-        unique = [windows.distinct(), None]
-    else:
-        second, first, steps = cell.second_stage, 0, cell.specialize_tokens // rule.tokens_per_step
-        windows = text_of(
-            second, cell.branch, work.domains(), rule, cell.draw, at, cell.specialize_tokens
-        ).again(cell.specialize_tokens)
-        objective = objective_of(second, base.model)
-        mixture = work.mixture(cell.draw, 0).distinct() if trunk is not None else None
-        unique = [mixture, windows.distinct()]
-    rate = (cool if trunk is not None else alone)(rule, cell.width, steps)
-    part = work.place(cell) / PART
-    state = _read_state(work, cell, part) or base
-    keep = Keeper(part, spec.checkpoint_minutes)
-    loss = train(state, windows, first, steps, rate, rule.clip, objective, keep, cell.microbatch)
-    judged = _judged(work, cell, state) if math.isfinite(loss) else {}
-    if not judged or not all(math.isfinite(loss) for loss, _ in judged.values()):
+def _model(work: Work, cell: Cell, past: Past) -> dict[str, Any]:
+    """A cool-down or a second stage, and its loss on every domain."""
+    stage = {"cooldown": _cooldown, "start": _as_it_came, "branch": _branch}[cell.stage]
+    state, unique = stage(work, cell, past)
+    judged = _judged(work, cell, state)
+    if not all(math.isfinite(loss) for loss, _ in judged.values()):
         raise Diverged
     rows = [[name, *found] for name, found in judged.items()]
-    if spec.keep_models:
+    if work.spec.keep_models or past.kept:
         write(state, work.place(cell) / MODEL)
     return {"status": "ok", "rows": rows, "unique": unique, "before": state.seconds}
+
+
+Stage = tuple[State, list[int | None]]  # its end, and the distinct tokens of either stage
+
+
+def _as_it_came(work: Work, cell: Cell, past: Past) -> Stage:
+    """A model from elsewhere."""
+    return work.fresh(cell), [None, None]
+
+
+def _cooldown(work: Work, cell: Cell, past: Past) -> Stage:
+    """The trunk cooled down on the general mixture."""
+    rule, at = work.spec.rule, starts_at(work.spec, cell)
+    assert past.trunk is not None
+    base = trained_to(work, past.trunk, past.stops, at)
+    windows = work.mixture(cell.draw, cell.pretrain_tokens)
+    steps = (cell.pretrain_tokens - at) // rule.tokens_per_step
+    rate = cool(rule, cell.width, steps)
+    state = _through(work, cell, base, windows, at // rule.tokens_per_step, steps, rate)
+    return state, [windows.distinct(), None]
+
+
+def cooled_down(work: Work, cell: Cell, past: Past) -> State:
+    """The cooled trunk, with the moments that its optimiser ended with: read where it was kept,
+    else cooled again. Raises `Diverged`."""
+    if (state := _read_state(work, cell, work.place(cell) / MODEL)) is None:
+        if (work.result(cell) or {}).get("status") == "diverged":
+            raise Diverged
+        state, _ = _cooldown(work, cell, past)
+        write(state, work.place(cell) / MODEL)
+    return state
+
+
+def _branch(work: Work, cell: Cell, past: Past) -> Stage:
+    """A second stage, from a checkpoint of the trunk, from its cool-down or from fresh weights."""
+    rule, second, at = work.spec.rule, cell.second_stage, starts_at(work.spec, cell)
+    cooled = cooled_down(work, past.cooled, past) if past.cooled is not None else None
+    if past.trunk is None:
+        base, shape = work.fresh(cell), rewarm if cell.start else alone
+    elif cooled is not None and cell.parent == cell.cooled:
+        base, shape = cooled, rewarm
+    else:
+        base, shape = trained_to(work, past.trunk, past.stops, at), cool
+    mixture = work.mixture(cell.draw, 0).distinct() if past.trunk is not None else None
+    windows = text_of(
+        second, cell.branch, work.domains(), rule, cell.draw, at, cell.specialize_tokens
+    ).again(cell.specialize_tokens)
+    steps = cell.specialize_tokens // rule.tokens_per_step
+    usual = shape(rule, cell.width, steps)
+    teacher = cooled if cooled is not None and second.teacher == "cooled" else base
+    state = _through(
+        work, cell, base, windows, 0, steps, lambda i: second.rate * usual(i),
+        objective_of(second, teacher.model),
+    )  # fmt: skip
+    return state, [mixture, windows.distinct()]
+
+
+def _through(
+    work: Work,
+    cell: Cell,
+    base: State,
+    windows: Windows,
+    first: int,
+    steps: int,
+    rate: Callable[[int], float],
+    objective: Objective = cross_entropy,
+) -> State:
+    """A stage from its start, or from where a kill left it, to its end. Raises `Diverged`."""
+    base.seconds, base.stage_steps = 0.0, 0
+    part = work.place(cell) / PART
+    state = _read_state(work, cell, part) or base
+    keep = Keeper(part, work.spec.checkpoint_minutes)
+    clip = work.spec.rule.clip
+    loss = train(state, windows, first, steps, rate, clip, objective, keep, cell.microbatch)
+    if not math.isfinite(loss):
+        raise Diverged
+    return state
 
 
 def _judged(work: Work, cell: Cell, state: State) -> dict[str, tuple[float, float]]:
@@ -227,13 +229,8 @@ def _judged(work: Work, cell: Cell, state: State) -> dict[str, tuple[float, floa
 
 
 @lru_cache(maxsize=1)
-def _read(text: Path) -> Corpus:
-    return read_shards(text)
-
-
-@lru_cache(maxsize=1)
 def _exams(text: Path, names: tuple[str, ...], context: int, tokens: int) -> dict[str, Heldout]:
     """What every model is judged on; made once a process."""
-    corpus = _read(text)
+    corpus = read_text(text)
     chosen = [d for d in corpus.domains if not names or d.name in names]
     return {d.name: heldout(d, context, tokens, corpus.vocabulary) for d in chosen}

@@ -32,8 +32,8 @@ def pack(state: State) -> bytes:
         tensors |= {f"optimiser/{i}/{n}": v for n, v in moments.items()}
     tensors = {n: t.detach().cpu().contiguous() for n, t in tensors.items()}
     about = {
-        "steps": state.steps, "stage_steps": state.stage_steps, "seconds": state.seconds,
-        "shape": asdict(state.model.s),
+        "steps": state.steps, "tokens": state.tokens, "stage_steps": state.stage_steps,
+        "seconds": state.seconds, "shape": asdict(state.model.s),
     }  # fmt: skip
     # One entry: several would stand in an order of chance.
     return save(tensors, {"about": json.dumps({**about, "sha256": _digest(tensors)})})
@@ -63,6 +63,7 @@ def load(path: Path, state: State) -> State:
     state.optimiser.load_state_dict({**state.optimiser.state_dict(), "state": moments})
     state.steps, state.stage_steps = about["steps"], about["stage_steps"]
     state.seconds = about["seconds"]
+    state.tokens = about.get("tokens", 0)  # of an older one it is not known
     return state
 
 

@@ -6,19 +6,19 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bayeslaw.errors import SweepError
+from bayeslaw.sweep.llama import config_of, read_config, shape_of
 from bayeslaw.sweep.shape import Shape
+from bayeslaw.sweep.start import TOKENIZER, WEIGHTS
 from bayeslaw.train.checkpoint import Unreadable, read
 from bayeslaw.train.model import Decoder
 
-EPS = torch.finfo(torch.float32).eps  # what torch's RMSNorm takes where none is given
 # ours -> theirs; what is joined here is split there
 PLAIN = {
     "embedding.weight": "model.embed_tokens.weight",
@@ -36,21 +36,34 @@ BLOCK = {
 
 
 def export(checkpoint: str | Path, out: str | Path) -> Shape:
-    """Write the model of a checkpoint to a new folder. Raises `SweepError` for a file that is no
-    checkpoint and a folder that is there."""
+    """Write the model of a checkpoint to a new folder, with the tokenizer of its sweep if it has
+    one and the tokens that it was trained on. Raises `SweepError` for a file that is no checkpoint
+    and a folder that is there."""
     try:
         tensors, about = read(Path(checkpoint))
         shape = Shape(**about["shape"])
     except (Unreadable, KeyError, TypeError) as error:
         raise SweepError(f"not a checkpoint of a sweep: {error}") from None
     weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-    write_llama(shape, weights, out)
+    write_llama(shape, weights, out, about.get("tokens", 0), _tokenizer(Path(checkpoint)))
     return shape
 
 
-def write_llama(s: Shape, weights: dict[str, Tensor], out: str | Path) -> None:
+def _tokenizer(checkpoint: Path) -> str:
+    """That of the sweep in whose work/ a checkpoint lies; empty where it is of bytes."""
+    try:
+        manifest = json.loads((checkpoint.parent.parent.parent / "manifest.json").read_text())
+        return manifest["corpus"].get("tokenizer", "")
+    except (OSError, ValueError, KeyError, AttributeError):
+        return ""
+
+
+def write_llama(
+    s: Shape, weights: dict[str, Tensor], out: str | Path, tokens: int = 0, tokenizer: str = ""
+) -> None:
     """Write weights, named as a `Decoder`'s, as `LlamaForCausalLM` reads them. The folder appears
-    when it is whole. Raises `SweepError` where it is there."""
+    when it is whole. tokens: that the model was trained on; 0 where that is not known. tokenizer:
+    of `tokenizers`, as JSON. Raises `SweepError` where the folder is there."""
     out = Path(out)
     if out.exists():
         raise SweepError(f"{out} is there already; name a new folder")
@@ -62,7 +75,9 @@ def write_llama(s: Shape, weights: dict[str, Tensor], out: str | Path) -> None:
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)
-        (beside / "config.json").write_text(json.dumps(_config(s), indent=1) + "\n")
+        (beside / "config.json").write_text(json.dumps(config_of(s, tokens), indent=1) + "\n")
+        if tokenizer:
+            (beside / TOKENIZER).write_text(tokenizer)
         tensors = {n: t.detach().cpu().float().contiguous().clone() for n, t in theirs.items()}
         save_file(tensors, beside / "model.safetensors", {"format": "pt"})
         beside.replace(out)
@@ -78,37 +93,64 @@ def read_llama(folder: str | Path, context: int = 0) -> Decoder:
     untied. Raises `SweepError` with everything about the model that is not ours.
     """
     folder = Path(folder)
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        theirs: dict[str, Tensor] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            theirs |= load_file(file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise SweepError(f"{folder}: not a model that Hugging Face wrote: {error}") from None
-    _ours_only(folder, config)
-    heads = config["num_attention_heads"]
-    shape = Shape(
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        head_width=config["hidden_size"] // heads,
-        context=context or config["max_position_embeddings"],
-        vocabulary=config["vocab_size"],
-        hidden_width=config["intermediate_size"],
-        rotary_base=float(_rope(config).get("rope_theta", 10_000.0)),
-        norm_eps=config["rms_norm_eps"],
-    )
+    shape = shape_of(read_config(folder), context)
+    verify_weights(folder, shape)
+    theirs: dict[str, Tensor] = {}
+    for file in sorted(folder.glob(WEIGHTS)):
+        theirs |= load_file(file)
+    theirs.setdefault("lm_head.weight", theirs["model.embed_tokens.weight"])
+    ours = {o: theirs[t] for o, t in PLAIN.items()}
+    for i in range(shape.layers):
+        for name, names in BLOCK.items():
+            parts = [_shared(theirs[f"model.layers.{i}.{n}"], n, shape) for n in names]
+            ours[f"blocks.{i}.{name}"] = torch.cat(parts)
     model = Decoder(shape)
-    theirs.setdefault("lm_head.weight", theirs.get("model.embed_tokens.weight", torch.empty(0)))
-    try:
-        ours = {o: theirs[t] for o, t in PLAIN.items()}
-        for i in range(shape.layers):
-            for name, names in BLOCK.items():
-                parts = [_shared(theirs[f"model.layers.{i}.{n}"], n, shape) for n in names]
-                ours[f"blocks.{i}.{name}"] = torch.cat(parts)
-        model.load_state_dict({n: t.float() for n, t in ours.items()})
-    except (KeyError, RuntimeError) as error:
-        raise SweepError(f"{folder}: its weights are not those of its config: {error}") from None
+    model.load_state_dict({n: t.float() for n, t in ours.items()})
     return model
+
+
+def verify_weights(folder: str | Path, s: Shape) -> None:
+    """That a folder has the weights of a shape, by their names and sizes; none is read. Raises
+    `SweepError` with what is missing and what has another size."""
+    folder = Path(folder)
+    found: dict[str, tuple[int, ...]] = {}
+    try:
+        for file in sorted(folder.glob(WEIGHTS)):
+            with safe_open(file, "pt") as tensors:
+                found |= {n: tuple(tensors.get_slice(n).get_shape()) for n in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise SweepError(f"{folder}: its weights cannot be read: {error}") from None
+    with torch.device("meta"):
+        ours = {n: tuple(p.shape) for n, p in Decoder(s).named_parameters()}
+    faults = []
+    for name, sizes in _theirs(ours, s.layers).items():
+        if name not in found:
+            if name != "lm_head.weight":  # it may be the embedding
+                faults.append(f"{name} is missing")
+        elif not _fits(found[name], sizes, name, s):
+            faults.append(f"{name} is {found[name]}, not {sizes}")
+    if faults:
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise SweepError(f"{folder}: its weights are not those of its config: "
+                         f"{'; '.join(faults[:5])}{more}")  # fmt: skip
+
+
+def _theirs(ours: dict[str, tuple[int, ...]], layers: int) -> dict[str, tuple[int, ...]]:
+    """Their names and sizes, of ours."""
+    sizes = {t: ours[o] for o, t in PLAIN.items()}
+    for i in range(layers):
+        for name, names in BLOCK.items():
+            rows, *rest = ours[f"blocks.{i}.{name}"]
+            sizes |= {f"model.layers.{i}.{n}": (rows // len(names), *rest) for n in names}
+    return sizes
+
+
+def _fits(found: tuple[int, ...], wanted: tuple[int, ...], name: str, s: Shape) -> bool:
+    """Heads may share keys and values, in equal groups."""
+    if name.endswith(("k_proj.weight", "v_proj.weight")) and len(found) == 2:
+        groups, rest = divmod(found[0], s.head_width)
+        return not rest and groups > 0 and s.heads % groups == 0 and found[1] == s.width
+    return found == wanted
 
 
 def _shared(weight: Tensor, name: str, s: Shape) -> Tensor:
@@ -117,36 +159,3 @@ def _shared(weight: Tensor, name: str, s: Shape) -> Tensor:
         return weight
     each = weight.view(-1, s.head_width, s.width)
     return each.repeat_interleave(s.heads // len(each), 0).reshape(s.width, s.width)
-
-
-def _config(s: Shape) -> dict[str, Any]:
-    return {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
-        "vocab_size": s.vocabulary, "hidden_size": s.width, "intermediate_size": s.hidden,
-        "num_hidden_layers": s.layers, "num_attention_heads": s.heads,
-        "num_key_value_heads": s.heads, "head_dim": s.head_width,
-        "max_position_embeddings": s.context, "rms_norm_eps": s.norm_eps or EPS,
-        "rope_theta": s.rotary_base, "attention_bias": False, "mlp_bias": False,
-        "tie_word_embeddings": False, "torch_dtype": "float32", "bos_token_id": None,
-        "eos_token_id": None,
-    }  # fmt: skip
-
-
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """Newer releases put the base of the rotations into a group of its own."""
-    return {**config, **(config.get("rope_parameters") or {})}
-
-
-def _ours_only(folder: Path, config: dict[str, Any]) -> None:
-    wanted = {"model_type": "llama", "hidden_act": "silu"}
-    faults = [f"{n} is {config.get(n)!r}, not {v!r}" for n, v in wanted.items()
-              if config.get(n) != v]  # fmt: skip
-    faults += [f"{n} is on" for n in ("attention_bias", "mlp_bias") if config.get(n)]
-    kind = (config.get("rope_scaling") or {}).get("rope_type", "default")
-    kind = (config.get("rope_parameters") or {}).get("rope_type", kind)
-    faults += [f"its rotations are scaled ({kind})"] if kind != "default" else []
-    width, heads = config.get("hidden_size", 0), config.get("num_attention_heads", 1)
-    if (config.get("head_dim") or width // heads) * heads != width:
-        faults.append("its heads are not as wide together as the model")
-    if faults:
-        raise SweepError(f"{folder}: not a model that can be trained here: {'; '.join(faults)}")

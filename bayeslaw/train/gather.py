@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bayeslaw.corpus import BUILD, SOURCES, Corpus, Domain, read_shards, write_shards
-from bayeslaw.corpus.bpe import bpe
+from bayeslaw.corpus.bpe import bpe, tokenized
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import SweepSpec
 from bayeslaw.sweep.design import Model, models
@@ -43,7 +43,7 @@ def _enough(spec: SweepSpec, domains: tuple[Domain, ...], vocabulary: int) -> No
     wanted = models(spec, tuple(d.name for d in domains), vocabulary)
     faults: dict[str, None] = {}
     have = int(epochs * general(domains, rule.context, rule.batch, 0).tokens())
-    longest = max(m.pretrain_tokens for m in wanted)
+    longest = 0 if spec.start else max(m.pretrain_tokens for m in wanted)
     if longest > have:
         faults[f"pretrain_tokens {longest} of {have} in the mixture"] = None
     asked: dict[tuple[str, str], Model] = {}  # the longest second stage of each kind
@@ -83,6 +83,9 @@ def corpus_folder(spec: SweepSpec, folder: Path) -> Path:
     about: list[Any] = [BUILD, spec.corpus, spec.corpus_options, platform.python_version()]
     if spec.vocabulary > 256:
         about.append(spec.vocabulary)
+    if (begun := spec.begun) and begun.tokenizer:
+        said = hashlib.sha256(begun.tokenizer.read_bytes()).hexdigest()
+        about.append([said, begun.shape.vocabulary])
     if "path" in spec.corpus_options:  # text that was changed is another corpus
         root = Path(str(spec.corpus_options["path"]))
         files = sorted(f for f in root.rglob("*") if f.is_file())
@@ -111,6 +114,8 @@ def _corpus(spec: SweepSpec, folder: Path, keep: bool) -> Corpus:
                          "add text, or lower min_bytes")  # fmt: skip
     if spec.vocabulary > 256:
         corpus = bpe(corpus, spec.vocabulary)
+    if (begun := spec.begun) and begun.tokenizer:
+        corpus = tokenized(corpus, begun.tokenizer, begun.shape.vocabulary)
     if not keep:
         return corpus
     write_shards(corpus, place)

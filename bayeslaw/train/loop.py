@@ -28,6 +28,7 @@ class State:
     optimiser: torch.optim.AdamW
     device: str = "cpu"
     steps: int = 0  # of its whole history
+    tokens: int = 0  # likewise
     stage_steps: int = 0  # of the stage that it is in
     seconds: float = 0.0  # spent on the stage before this process
 
@@ -165,6 +166,7 @@ def train(
         if not whole:
             update()
         state.steps += 1
+        state.tokens += windows.batch * windows.context
         state.stage_steps += 1
         if keep and keep.due():
             together.gather()
@@ -207,6 +209,14 @@ def cool(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
     """1 - √(i/steps): the shape that Hägele et al. 2024 (arXiv:2405.18392) found best."""
     peak = recipe.rate_at(width)
     return lambda i: peak * (1 - math.sqrt((i + 0.5) / steps))
+
+
+def rewarm(recipe: Recipe, width: int, steps: int) -> Callable[[int], float]:
+    """Up from 0 over the recipe's share of the steps, then down as `cool`: for a branch of a model
+    whose rate has been at 0."""
+    up = max(1, round(recipe.rewarm * steps))
+    peak, fall = recipe.rate_at(width), cool(recipe, width, max(1, steps - up))
+    return lambda i: peak * (i + 1) / (up + 1) if i < up else fall(i - up)
 
 
 @torch.inference_mode()

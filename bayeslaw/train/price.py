@@ -12,8 +12,8 @@ from bayeslaw.sweep import Cell, Cells, Recipe, SweepSpec
 from bayeslaw.sweep.cells import starts_at
 from bayeslaw.train.data import mixed
 from bayeslaw.train.device import settle
-from bayeslaw.train.loop import start, train
-from bayeslaw.train.model import Shape, verified
+from bayeslaw.train.loop import ready, train
+from bayeslaw.train.model import Shape, make, verified
 from bayeslaw.train.table import second_flops
 
 MEASURED = 0.3  # seconds of real steps that a width's speed is taken from
@@ -37,10 +37,12 @@ class Price:
 def cell_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
     """Compute of one cell, what it shares with its trunk left out; evaluation at a third of a
     training token."""
-    each = spec.rule.shape(cell.width, vocabulary).flops_per_token
+    each = spec.shape(cell.width, vocabulary).flops_per_token
     if cell.stage == "trunk":
         return each * cell.pretrain_tokens
     seen = each * spec.judging
+    if cell.stage == "start":
+        return seen
     if cell.stage == "cooldown":
         return each * (cell.pretrain_tokens - starts_at(spec, cell)) + seen
     return second_flops(cell, each) + seen
@@ -59,16 +61,14 @@ def memory(s: Shape, windows: int, distilled: bool = False) -> float:
     return weights + kept + 12.0 * tokens * s.vocabulary
 
 
-def speed(
-    s: Shape, rule: Recipe, width: int, threads: int, device: str = "cpu", microbatch: int = 0
-) -> float:
-    """FLOPs a second of real training steps of this width, on this device, here and now."""
+def speed(s: Shape, rule: Recipe, threads: int, device: str = "cpu", microbatch: int = 0) -> float:
+    """FLOPs a second of real training steps of this shape, on this device, here and now."""
     before = torch.get_num_threads()
     settle(device, threads)
     try:
         if sum(s.counts().values()) > SMALL:
             return UTILISATION * matmul_rate(device)
-        state = start(rule, width, 0, s.vocabulary, device)
+        state = ready(make(s, 0), rule, device)
         text = torch.randint(s.vocabulary, (64 * rule.batch * (s.context + 1),)).numpy()
         chunk, steps = 1 if device == "cpu" else AT_ONCE, 0
         windows = mixed([text], s.context, rule.batch, 0).again(chunk * rule.tokens_per_step)
@@ -100,9 +100,9 @@ def prices(spec: SweepSpec, plan: Cells, vocabulary: int, there: set[Cell]) -> l
     """The price of every cell, its model's counts verified before anything is allocated."""
     rule = spec.rule
     at_once = min(spec.microbatch or rule.batch, rule.batch)
-    shapes = {c.width: verified(rule.shape(c.width, vocabulary)) for c in plan}
+    shapes = {c.width: verified(spec.shape(c.width, vocabulary)) for c in plan}
     device = next(iter(plan)).device  # one for all cells
-    speeds = {w: speed(s, rule, w, spec.threads, device, at_once) for w, s in shapes.items()}
+    speeds = {w: speed(s, rule, spec.threads, device, at_once) for w, s in shapes.items()}
     out = []
     for c in plan:
         s, flops = shapes[c.width], cell_flops(spec, c, vocabulary)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +18,16 @@ from filelock import FileLock, Timeout
 from bayeslaw.corpus import Corpus, Domain
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import EXECUTORS, Cell, Cells, Executor, SweepSpec, cells, read_sweep
-from bayeslaw.sweep.cells import stops
 from bayeslaw.sweep.execute import opened
 from bayeslaw.train import team
-from bayeslaw.train.cell import Work, finished, train_cell
+from bayeslaw.train.cell import train_cell
 from bayeslaw.train.device import found
+from bayeslaw.train.export import verify_weights
 from bayeslaw.train.gather import corpus_folder, gather
 from bayeslaw.train.model import verified
 from bayeslaw.train.price import Price, cell_flops, prices
 from bayeslaw.train.table import COLUMNS, manifest_json, runs_csv, timings_csv
+from bayeslaw.train.work import Work, finished
 from bayeslaw.whole import whole
 
 __all__ = ["COLUMNS", "SweepResult", "run_sweep"]
@@ -63,13 +65,15 @@ def run_sweep(
     executor: one of `EXECUTORS`, or an object with its one method; folders must be the same for all
     its workers.
 
-    Raises `SweepError` for faults of the settings, for an executor that is not there or that does
-    not take its options, when the corpus is too small, when a team cannot share a batch, when
-    another sweep is at work in the folder, when a worker was killed for good and when the disk is
-    full.
+    Raises `SweepError` for faults of the settings and of a model to start from, for an executor
+    that is not there or that does not take its options, when the corpus is too small, when a team
+    cannot share a batch, when another sweep is at work in the folder, when a worker was killed for
+    good and when the disk is full.
     """
     path = Path(path)
     spec = read_sweep(path)
+    if begun := spec.begun:
+        verify_weights(begun.folder, begun.shape)
     folder = Path(out) if out is not None else path.parent
     table = folder / "runs.csv" if out is not None else path.parent.with_suffix(".csv")
     if isinstance(executor, str) and executor not in EXECUTORS:
@@ -86,7 +90,7 @@ def run_sweep(
 def _priced(spec: SweepSpec, folder: Path, table: Path) -> SweepResult:
     corpus, domains = gather(spec, folder, keep=False)
     plan, work = _plan(spec, folder, corpus, domains)
-    there = {c for c in plan if finished(work, c, _stops(spec, plan, c))}
+    there = {c for c in plan if finished(work, c, plan.past(c, spec))}
     priced = prices(spec, plan, corpus.vocabulary, there)
     missing = [p for p in priced if not p.there]
     return SweepResult(
@@ -96,10 +100,13 @@ def _priced(spec: SweepSpec, folder: Path, table: Path) -> SweepResult:
 
 
 def _wall(missing: list[Price], processes: int) -> float:
-    """Seconds from start to end: no shorter than the longest chain of a trunk and one model."""
+    """Seconds from start to end: no shorter than the longest chain of cells."""
     total = sum(p.seconds for p in missing) / processes
-    trunks = {p.cell.key: p.seconds for p in missing if p.cell.stage == "trunk"}
-    return max([total, *(p.seconds + trunks.get(p.cell.parent, 0.0) for p in missing)])
+    chain = {"": 0.0}  # until a cell is done, from what is missing of those before it
+    for p in missing:
+        before = max(chain.get(k, 0.0) for k in (p.cell.parent, p.cell.cooled))
+        chain[p.cell.key] = before + p.seconds
+    return max([total, *chain.values()])
 
 
 def _trained(
@@ -114,8 +121,8 @@ def _trained(
     plan, work = _plan(spec, folder, corpus, domains)
     for litter in work.folder.glob("*/.*"):  # what a kill left half-written
         litter.unlink(missing_ok=True)
-    shapes = {c.width: verified(spec.rule.shape(c.width, corpus.vocabulary)) for c in plan}
-    missing = [c for c in plan if not finished(work, c, _stops(spec, plan, c))]
+    shapes = {c.width: verified(spec.shape(c.width, corpus.vocabulary)) for c in plan}
+    missing = [c for c in plan if not finished(work, c, plan.past(c, spec))]
     _write(folder / "manifest.json", manifest_json(spec, sorted(shapes), corpus))
     if not isinstance(executor, str):
         _run(executor, work, plan, missing, progress)
@@ -145,16 +152,6 @@ def _plan(
     return plan, Work(spec, folder.resolve() / "work", corpus_folder(spec, folder.resolve()))
 
 
-def _stops(spec: SweepSpec, plan: Cells, cell: Cell) -> list[int]:
-    """Where the trunk of a cell, or the cell that is a trunk, has to be kept."""
-    trunk = _trunk_of(plan, cell)
-    return stops(spec, plan.of(trunk)) if trunk else []
-
-
-def _trunk_of(plan: Cells, cell: Cell) -> Cell | None:
-    return next((t for t in plan.trunks if t.key in (cell.key, cell.parent)), None)
-
-
 def _run(
     pool: Executor,
     work: Work,
@@ -162,32 +159,39 @@ def _run(
     missing: list[Cell],
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Trunks first, the widest before the others; then what starts from their checkpoints. The
-    narrowest are done first, and what starts from them does not wait for the others."""
+    """What others start from first, the widest trunks before the others. The narrowest are done
+    first, and what starts from them does not wait for the others."""
 
-    def submit(cell: Cell) -> Any:
-        trunk = _trunk_of(plan, cell)
-        return pool.submit(train_cell, work, cell, trunk, _stops(work.spec, plan, cell))
-
-    total = len(plan.trunks) + len(plan.models)
+    total, wanted = len(list(plan)), set(missing)
     done = total - len(missing)
+    sent: dict[Cell, Any] = {}
 
-    def wait(job: Any) -> None:
-        nonlocal done
-        job.result()
+    def ready(cell: Cell) -> bool:
+        return not before[cell] & wanted
+
+    def submit(cells: Iterable[Cell]) -> list[Cell]:
+        new = [c for c in cells if c in wanted and c not in sent and ready(c)]
+        for c in new:
+            sent[c] = pool.submit(train_cell, work, c, plan.past(c, work.spec))
+        return new
+
+    before: dict[Cell, set[Cell]] = {c: set() for c in plan}
+    for cell in plan:
+        for after in plan.of(cell):
+            before[after].add(cell)
+    line = deque(reversed(submit(sorted(plan.trunks, key=lambda c: -c.width))))
+    line += submit(plan)
+    while line:
+        cell = line.popleft()
+        sent[cell].result()
+        wanted.discard(cell)
         done += 1
         if progress:
             progress(done, total)
-
-    wanted = set(missing)
-    trunks = sorted((t for t in plan.trunks if t in wanted), key=lambda c: -c.width)
-    jobs = [(t, submit(t)) for t in trunks]
-    leaves = [submit(c) for c in plan.models if c in wanted and _trunk_of(plan, c) not in wanted]
-    for trunk, job in reversed(jobs):
-        wait(job)
-        leaves += [submit(c) for c in plan.of(trunk) if c in wanted]
-    for job in leaves:
-        wait(job)
+        new = submit(plan.of(cell))
+        # What others start from is waited for before the next trunk: its branches then fill in.
+        line.extendleft(reversed([c for c in new if plan.of(c)]))
+        line += [c for c in new if not plan.of(c)]
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def _rows(
         second = c.second_stage
         how = [second.recipe, f"{second.replay:g}", f"{second.distill:g}"]
         experts = domains if second.kind.splits and not second.kind.scratch else None
-    s = spec.rule.shape(c.width, vocabulary)
+    s = spec.shape(c.width, vocabulary)
     return [
         [
             spec.name, c.run_id, c.lineage, c.seed, s.params, c.pretrain_tokens,
@@ -60,9 +60,12 @@ def _epochs(tokens: int, unique: int | None) -> str:
 
 
 def history_flops(spec: SweepSpec, cell: Cell, vocabulary: int) -> float:
-    """Training compute of a model's whole history, as if it had been trained alone."""
-    each = spec.rule.shape(cell.width, vocabulary).flops_per_token
-    return each * cell.pretrain_tokens + second_flops(cell, each)
+    """Training compute of a model's whole history, as if it had been trained alone; a cooled
+    teacher of a model that is not is of its history."""
+    each = spec.shape(cell.width, vocabulary).flops_per_token
+    d = cell.pretrain_tokens
+    beside = d - spec.stable(d) if cell.cooled and cell.cooled != cell.parent else 0
+    return each * (d + beside) + second_flops(cell, each)
 
 
 def second_flops(cell: Cell, each: float) -> float:
@@ -83,7 +86,7 @@ def timings_csv(
 
 def manifest_json(spec: SweepSpec, widths: Iterable[int], corpus: Corpus) -> str:
     """What the table came from; the places of this machine are not in it."""
-    models = {w: spec.rule.shape(w, corpus.vocabulary) for w in widths}
+    models = {w: spec.shape(w, corpus.vocabulary) for w in widths}
     about = {
         "sweep": spec.model_dump() | _without_places(spec),
         "recipe": spec.rule.fields(),
@@ -91,6 +94,8 @@ def manifest_json(spec: SweepSpec, widths: Iterable[int], corpus: Corpus) -> str
         "corpus": dict(corpus.manifest),
         "torch": torch.__version__,
     }
+    if spec.begun:
+        about["start"] = spec.begun.digest()
     return json.dumps(about, indent=1) + "\n"
 
 
@@ -99,7 +104,8 @@ def _without_places(spec: SweepSpec) -> dict[str, Any]:
     options = dict(spec.corpus_options)
     if "path" in options:
         options["path"] = Path(options["path"]).name
-    return {"runs": Path(spec.runs).name, "corpus_options": options}
+    names = {"runs": Path(spec.runs).name, "start": Path(spec.start).name}
+    return {**names, "corpus_options": options}
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -11,6 +11,7 @@ from bayeslaw.errors import SweepError
 from bayeslaw.sweep import KINDS, RECIPES, Cells, SweepSpec, cells
 from bayeslaw.sweep.cells import starts_at, stops
 from bayeslaw.sweep.design import DESIGNS
+from bayeslaw.sweep.llama import config_of
 from bayeslaw.sweep.snap import nearest_width
 from bayeslaw.sweep.spec import WANTS
 
@@ -295,12 +296,23 @@ def test_the_nearest_width_is_the_nearest_that_can_be_built(rule, params):
 FIELDS: dict[str, dict] = {
     "trunk": {}, "grid": {}, "iso-flop": {"flops": ["1e9"], "specialize_shares": [0.0, 0.25]},
     "pilot": {"flops": "1e14"}, "runs": {},
+    "start": {"widths": None, "pretrain_tokens": None},
 }  # fmt: skip
 STAGES: dict[str, dict] = {
     "plain": {}, "joint": {"weights": {"a": 2.0}}, "scratch": {}, "replay": {"replay": 0.25},
     "importance": {"clusters": 4}, "distill": {"distill": 1.0, "anneal": True},
 }  # fmt: skip
-CANNOT = {("iso-flop", "scratch"), ("pilot", "scratch"), ("runs", "scratch"), ("runs", "joint")}
+CANNOT = {("iso-flop", "scratch"), ("pilot", "scratch"), ("runs", "scratch"), ("runs", "joint"),
+          ("start", "scratch")}  # fmt: skip
+
+
+def llama(folder) -> str:
+    """The folder of a model from elsewhere, as far as cells look into it."""
+    (folder / "llama").mkdir()
+    config = config_of(RECIPES["tiny"].shape(24), tokens=12_345)
+    (folder / "llama" / "config.json").write_text(json.dumps(config))
+    (folder / "llama" / "model.safetensors").write_bytes(b"weights")
+    return str(folder / "llama")
 
 
 @pytest.mark.parametrize("recipe", KINDS)
@@ -308,6 +320,7 @@ CANNOT = {("iso-flop", "scratch"), ("pilot", "scratch"), ("runs", "scratch"), ("
 def test_every_design_carries_every_recipe_or_says_that_it_cannot(design, recipe, tmp_path):
     (tmp_path / "next.csv").write_text(TABLE)
     runs = {"runs": str(tmp_path / "next.csv")} if design == "runs" else {}
+    runs = {"start": llama(tmp_path)} if design == "start" else runs
     s = spec(design=design, seeds=[0, 7], **FIELDS[design], **runs,
              second_stage=[{"recipe": recipe, **STAGES[recipe]}])  # fmt: skip
     if (design, recipe) in CANNOT:
@@ -337,3 +350,41 @@ def test_a_stage_is_narrowed_to_some_of_the_sweep():
     assert {(m.pretrain_tokens, m.specialize_tokens, m.parent) for m in by["scratch"]} == {
         (0, 7936, "")
     }
+
+
+def test_cells_from_a_model_from_elsewhere_are_named_by_it_and_have_no_trunk(tmp_path):
+    s = spec(start=llama(tmp_path), widths=None, pretrain_tokens=None, seeds=[3, 4])
+    plan = cells(s, "digest", DOMAINS)
+    assert not plan.trunks
+    (first,) = [m for m in plan.models if not m.branch]
+    assert (first.stage, first.seed, first.pretrain_tokens) == ("start", 3, 12_345)
+    assert len(plan.of(first)) == len(plan.models) - 1 == 2 * 2 * 2
+    assert {m.lineage for m in plan.models} == {first.lineage}
+    assert len({m.run_id for m in plan.models}) == len(plan.models)
+    (tmp_path / "llama" / "model.safetensors").write_bytes(b"others")
+    again = cells(s, "digest", DOMAINS)
+    assert not {m.key for m in plan.models} & {m.key for m in again.models}
+    told = spec(start=s.start, start_tokens="7k", widths=None, pretrain_tokens=None)
+    assert {m.pretrain_tokens for m in cells(told, "digest", DOMAINS).models} == {7000}
+
+
+@pytest.mark.parametrize("teacher", [None, "cooled"])
+def test_from_the_cooled_trunk_branches_follow_their_cool_down(teacher):
+    """From it, or held to it: either needs it first. The trunk goes no further than it must."""
+    how = {"branch_from": "cooled"} if teacher is None else {
+        "second_stage": [{"recipe": "distill", "distill": 1.0, "teacher": teacher}]}  # fmt: skip
+    s = spec(pretrain_tokens=["64k"], **how)
+    plan = cells(s, "digest", DOMAINS)
+    stable = cells(spec(pretrain_tokens=["64k"]), "digest", DOMAINS)
+    assert [t.key for t in plan.trunks] == [t.key for t in stable.trunks]
+    cooldowns = [m for m in plan.models if m.stage == "cooldown"]
+    assert cooldowns == [m for m in stable.models if m.stage == "cooldown"]
+    assert not plan.between
+    for m in plan.models:
+        past = plan.past(m, s)
+        assert past.trunk in plan.trunks
+        assert past.kept == (m.stage == "cooldown")
+        assert past.cooled == (next(c for c in cooldowns if c.width == m.width) if m.branch
+                               else None)  # fmt: skip
+    reach = {t.pretrain_tokens for t in plan.trunks}
+    assert reach == {s.stable(64_000) if teacher is None else 64_000}

@@ -88,7 +88,7 @@ def wanted(tmp_path_factory) -> bytes:
     return (out / "runs.csv").read_bytes()
 
 
-def dies_once(folder: str, work: Any, cell: Any, trunk: Any, stops: Any) -> None:
+def dies_once(folder: str, work: Any, cell: Any, past: Any) -> None:
     """A cell whose worker is killed at its tenth step, the first time."""
     from bayeslaw.train import checkpoint
     from bayeslaw.train.cell import train_cell
@@ -104,7 +104,7 @@ def dies_once(folder: str, work: Any, cell: Any, trunk: Any, stops: Any) -> None
                 os.kill(os.getpid(), signal.SIGKILL)
 
         checkpoint.Keeper.__call__ = deadly  # type: ignore[method-assign]
-    train_cell(work, cell, trunk, stops)
+    train_cell(work, cell, past)
 
 
 class Deadly:
