@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from bayeslaw.errors import SweepError
 from bayeslaw.sweep.recipe import RECIPES, Recipe
 from bayeslaw.sweep.second_stage import SecondStage
 from bayeslaw.sweep.tokens import Count, Flops, Tokens
+from bayeslaw.toml import read_toml
 
 # design -> the fields without which it is nothing
 WANTS = {
@@ -177,12 +177,7 @@ class SweepSpec(BaseModel):
 def read_sweep(path: str | Path) -> SweepSpec:
     """Read and check a sweep.toml. Raises `SweepError` with every fault, its field and remedy."""
     path = Path(path)
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SweepError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SweepError(f"{path}: not readable as TOML: {error}") from None
+    fields = read_toml(path, SweepError)
     try:
         spec = SweepSpec(**fields)
         # Places in the settings are beside the settings.
