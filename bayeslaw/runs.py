@@ -711,7 +711,7 @@ def assembled(
     """
     sound = [t for t in tables if len(t)]
     if not sound:
-        refuse(faults)
+        refuse(faults or [Fault(", ".join(sources), 0, "loss", None, "no row has one")])
     table = pd.concat(sound, ignore_index=True)
     for i in np.flatnonzero(table.duplicated(KEY, keep="first")):
         r = table.iloc[i]

@@ -133,7 +133,12 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     _: Annotated[
         bool,
-        typer.Option("--version", callback=version, is_eager=True, help="Print the versions, of the stack too."),
+        typer.Option(
+            "--version",
+            callback=version,
+            is_eager=True,
+            help="Print the versions, of the stack too.",
+        ),
     ] = False,
 ) -> None:
     ctx.obj.debug = debug
