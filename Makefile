@@ -8,14 +8,22 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Two processes; the tests of one file stay together and share what they fit.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 OUT ?= demo
+# Python 3.12, where there is one: on the path, or of pyenv.
+PYTHON312 ?= $(shell for p in python3.12 $$(ls -d $$(pyenv root 2>/dev/null)/versions/3.12*/bin/python3.12 \
+  $$HOME/.pyenv/versions/3.12*/bin/python3.12 2>/dev/null); do \
+  $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast calibrate lint types bench sweep docs clean help
+.PHONY: demo test test-fast calibrate lint types bench sweep docs fuzz wheel py312 clean help
 help:
 	@echo "make demo       fit the bundled sweep, forecast, plan"
 	@echo "make test       lint, types and all tests"
 	@echo "make test-fast  the tests that take under three minutes together"
 	@echo "make calibrate  simulation-based calibration of every law (a quarter of an hour)"
-	@echo "make bench      speed, as ratios measured in one run"
+	@echo "make fuzz       more than 10 000 spoilt files, other ones each time"
+	@echo "make docs       the documents as pages, warnings are errors"
+	@echo "make wheel      the wheel, built, installed and used from elsewhere"
+	@echo "make py312      the same on Python 3.12 without torch; skipped where there is none"
+	@echo "make bench      speed and error beside other tools, as ratios measured in one run"
 	@echo "make sweep      train the bundled sweep again (about ten minutes on two cores)"
 
 .venv/bin/python:
@@ -62,8 +70,24 @@ bench: .venv/dev.stamp
 	$(BIN)/python bench/plan.py
 	$(BIN)/python bench/runs.py
 
+docs: .venv/dev.stamp
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "wrote: build/docs/index.html"
+
+fuzz: .venv/dev.stamp
+	BAYESLAW_FUZZ=6 $(PYTEST) tests/test_fuzz.py --dist load
+
+wheel: .venv/dev.stamp
+	$(PIP) wheel --no-deps --wheel-dir dist .
+	$(BIN)/python -m pytest -q tests/test_wheel.py
+
+py312:
+	@if [ -z "$(PYTHON312)" ]; then \
+	  echo "skipped: no Python 3.12 here; set PYTHON312=/path/to/python3.12"; \
+	else .ci/py312 "$(PYTHON312)"; fi
+
 sweep: .venv/dev.stamp
 	$(BIN)/bayeslaw sweep runs/quickstart/sweep.toml
 
 clean:
-	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .coverage*
+	rm -rf .venv .venv312 build dist demo .mypy_cache .pytest_cache .ruff_cache .coverage*

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslaw.cell import unguarded
 from bayeslaw.errors import FitError
 from bayeslaw.infer.ensemble import Ensemble, Kind
 from bayeslaw.laws import Run
@@ -122,7 +123,8 @@ def read_designs(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise FitError(f"{path}: not readable as a table of designs: {error}") from None
-    return table
+    names = [c for c in ("domain", "branch") if c in table]
+    return table.assign(**{c: table[c].map(unguarded) for c in names})
 
 
 def _quantity(cell: Any) -> Any:

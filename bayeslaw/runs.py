@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,11 +15,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayeslaw.cell import guarded, printable, unguarded
 from bayeslaw.errors import RunsError
 from bayeslaw.quantity import parse_quantity
 from bayeslaw.whole import whole
 
 MAX_LINE = 1_000_000  # bytes; a longer one is not a table
+MOST = 1 << 28  # bytes; a larger file is a dump, not a table of losses
+CELLS = 20_000_000  # of a file; more do not fit in a small machine's memory
+COLUMNS_MOST, NAME_MOST = 20_000, 1_000  # of a file's columns, and characters of one's name
 ALIKE = 0.02  # of the FLOPs of a token, between runs of one size
 SHOWN = 100  # faults printed per file; all are counted
 NATS = {"nats": 1.0, "bits": float(np.log(2.0))}
@@ -74,6 +79,7 @@ COLUMNS = (
     Column("status", "text", "name", "ok, diverged or failed", default="ok"),
 )  # fmt: skip
 NAMES = tuple(c.name for c in COLUMNS)
+TEXTS = [c.name for c in COLUMNS if c.kind == "text"]
 KEY = ["sweep", "run_id", "pretrain_tokens", "specialize_tokens", "domain"]
 
 
@@ -265,6 +271,7 @@ class Runs:
         """Write the kept rows as CSV, atomically. `read_runs` gives them back."""
         path = Path(path)
         table = self.table.assign(unit=self.table["domain"].map(dict(self.units)))
+        table[TEXTS] = table[TEXTS].map(guarded)
         with whole(path) as beside:
             table.to_csv(beside, index=False)
         return path
@@ -374,7 +381,9 @@ def read_cells(file: Path) -> pd.DataFrame:
     """The file's cells as text. Raises `Unreadable`."""
     if file.suffix in (".parquet", ".pq"):
         try:
-            return pd.read_parquet(file)
+            return _parquet(file)
+        except Unreadable:
+            raise
         except ImportError:
             raise Unreadable("parquet needs pyarrow: pip install 'bayeslaw[parquet]'") from None
         except Exception as error:
@@ -395,9 +404,8 @@ def read_cells(file: Path) -> pd.DataFrame:
             "header"
         ) from None
     header = raw.iloc[0].str.strip().tolist()
-    twice = sorted({h for h in header if header.count(h) > 1})
-    if twice:
-        raise Unreadable(f"columns named twice: {', '.join(twice)}; rename one of each")
+    if problem := _misnamed(header):
+        raise Unreadable(problem)
     table = raw.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(header)
     if not len(table):
@@ -405,14 +413,69 @@ def read_cells(file: Path) -> pd.DataFrame:
     return table
 
 
+def _parquet(file: Path) -> pd.DataFrame:
+    """A few bytes of parquet may stand for billions of cells, or one long text repeated: they are
+    counted before they are laid out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from pyarrow.parquet import ParquetFile
+
+    with ParquetFile(file) as opened:
+        about, schema = opened.metadata, opened.schema_arrow
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        values = sum(g.column(j).num_values for g in groups for j in range(g.num_columns))
+        held = sum(g.total_byte_size for g in groups)
+        if max(values, about.num_rows * len(schema.names)) > CELLS or held > MOST:
+            raise Unreadable(_too_many(about.num_rows, len(schema.names)))
+    if problem := _misnamed(schema.names):
+        raise Unreadable(problem)
+    texts = [
+        f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+    ]
+    with ParquetFile(file, read_dictionary=texts) as opened:
+        table = opened.read()
+    for name in texts:
+        chunks = table[name].chunks
+        longest = [pc.max(pc.binary_length(c.dictionary)).as_py() or 0 for c in chunks]
+        if max(longest, default=0) * len(table) > MOST:
+            raise Unreadable(f"column '{name}' has a text of {max(longest)} bytes; leave it out")
+        i = table.schema.get_field_index(name)
+        table = table.set_column(i, name, table[name].cast(schema.field(name).type))
+    return table.replace_schema_metadata(schema.metadata).to_pandas()
+
+
+def _too_many(rows: int, columns: int) -> str:
+    return (
+        f"{rows} rows or more, of {columns} columns; tables of up to {CELLS} cells and {MOST} "
+        "bytes are read: keep its evaluations only"
+    )
+
+
+def _misnamed(header: Sequence[str]) -> str:
+    """What is wrong with the names of the columns."""
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
+    if twice:
+        return f"columns named twice: {', '.join(twice[:SHOWN])}; rename one of each"
+    if len(header) > COLUMNS_MOST:
+        return f"{len(header)} columns; tables of up to {COLUMNS_MOST} are read: leave some out"
+    for i, name in enumerate(header):
+        if len(name) > NAME_MOST:
+            return f"column {i + 1} has a name of {len(name)} characters; is this a table?"
+        if not printable(name):
+            return f"column {i + 1}, {name!r}: a control character in its name; rename it"
+    return ""
+
+
 def _sniff(file: Path) -> str:
     """What makes the file no text table, found in pieces so that nothing huge is loaded."""
-    run = 0
+    run, size, ends, commas = 0, 0, 0, 0
     with file.open("rb") as stream:
         while piece := stream.read(1 << 16):
             if b"\0" in piece:
                 return "a binary file; give CSV or parquet"
             lines = piece.split(b"\n")
+            size, ends = size + len(piece), ends + len(lines) - 1
+            commas += piece.count(b",")
             if len(lines) == 1:
                 run += len(piece)
             else:
@@ -420,6 +483,8 @@ def _sniff(file: Path) -> str:
             if run > MAX_LINE:
                 return f"a line is longer than {MAX_LINE} bytes; this is not a table of runs"
             run = len(lines[-1]) if len(lines) > 1 else run
+            if size > MOST or commas + ends > CELLS:
+                return _too_many(ends, 1 + commas // max(ends, 1))
     try:
         with file.open(encoding="utf-8") as text:
             while text.read(1 << 20):
@@ -439,11 +504,18 @@ def checked(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Our columns, filled and converted; faults are added to the list."""
     table = _renamed(table, file, mapping, faults)
-    if "loss" not in table:
-        table = _long(table)
-    table = table.reset_index(drop=True)
-    ignored = tuple(c for c in table.columns if c not in NAMES and c not in ("unit", "_row"))
+    losses, errors = ({}, {}) if "loss" in table else _wide(table)
+    known = {*NAMES, "unit", "_row", *losses, *errors.values()}
+    ignored = tuple(c for c in table.columns if c not in known)
     here: list[Fault] = []
+    table = table.drop(columns=list(ignored))
+    if len(table) * len(losses) > CELLS / len(NAMES):
+        remedy = f"{len(losses)} losses in each of {len(table)} rows: give the file in parts"
+        faults.append(Fault(file, 0, "loss", None, remedy))
+        return pd.DataFrame(), ignored
+    if losses:
+        table = _long(table, losses, errors)
+    table = table.reset_index(drop=True)
     for column in COLUMNS:
         if column.required and column.name not in table:
             close = difflib.get_close_matches(column.name, [str(c) for c in ignored], 1, 0.5)
@@ -466,6 +538,7 @@ def checked(
             continue
         if column.kind == "text":
             done[column.name] = _text(table, column.name, column.default)
+            here += _unprintable(done[column.name], column.name, file, row)
         else:
             done[column.name] = _number(table, column, status, file, row, here)
     if any(f.row == 0 for f in here):
@@ -491,16 +564,19 @@ def _renamed(
     return table.rename(columns={theirs: ours for ours, theirs in mapping.items()})
 
 
-def _long(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per loss column (`loss/<domain>`, `loss_<domain>`), where there is any."""
+def _wide(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+    """Column `loss/<domain>` or `loss_<domain>` -> domain; domain -> that of its standard error."""
     found = {
         c: c[5:]
         for c in (str(column) for column in table.columns)
         if c[:5] in ("loss/", "loss_") and c[5:] and not c.startswith("loss_se")
     }
-    if not found:
-        return table
     errors = {d: e for d in found.values() for e in (f"loss_se/{d}", f"loss_se_{d}") if e in table}
+    return found, errors
+
+
+def _long(table: pd.DataFrame, found: Mapping[str, str], errors: Mapping[str, str]) -> pd.DataFrame:
+    """One row per loss column."""
     kept = table.drop(columns=[*found, *errors.values()])
     parts = []
     for column, domain in found.items():
@@ -515,9 +591,20 @@ def _text(table: pd.DataFrame, name: str, default: str) -> pd.Series:
     if name not in table:
         return pd.Series([default] * len(table), dtype=object)
     values = table[name]
-    return (
-        values.where(values.notna(), "").astype(str).str.strip().replace("", default).astype(object)
-    )
+    names = values.where(values.notna(), "").astype(str).str.strip().replace("", default)
+    if names.str.startswith("'").any():
+        names = names.map(unguarded)
+    return names.astype(object)
+
+
+def _unprintable(names: pd.Series, column: str, file: str, row: pd.Series) -> list[Fault]:
+    if printable("".join(names)):
+        return []
+    return [
+        Fault(file, int(row[i]) + 1, column, name, "a control character in a name; rename it")
+        for i, name in enumerate(names)
+        if not printable(name)
+    ]
 
 
 def _number(
@@ -624,7 +711,7 @@ def assembled(
     """
     sound = [t for t in tables if len(t)]
     if not sound:
-        refuse(faults)
+        refuse(faults or [Fault(", ".join(sources), 0, "loss", None, "no row has one")])
     table = pd.concat(sound, ignore_index=True)
     for i in np.flatnonzero(table.duplicated(KEY, keep="first")):
         r = table.iloc[i]

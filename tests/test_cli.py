@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import platform
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -671,7 +672,11 @@ def test_help_loads_nothing_heavy(command):
 
 def test_the_program_has_a_version_and_no_tracebacks(tmp_path):
     done = program("--version")
-    assert (done.returncode, done.stdout.strip()) == (DONE, api("bayeslaw", "__version__"))
+    said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert (done.returncode, said["bayeslaw"]) == (DONE, api("bayeslaw", "__version__"))
+    assert said["numpy"] == np.__version__
+    assert said["python"] == platform.python_version()
+    assert {"jax", "numpyro", "arviz-base", "torch"} <= set(said)
     done = program("fit", tmp_path / "x.csv")
     assert done.returncode == USER_ERROR
     assert done.stderr.startswith("error: ")

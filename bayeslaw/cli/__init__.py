@@ -43,8 +43,9 @@ def run(arguments: list[str]) -> int:
     """One call of the command line: its exit code, with errors told and not raised."""
     session = Session()
     command = typer.main.get_command(app)
+    color = False if os.environ.get("NO_COLOR") else None  # no-color.org; None: where a terminal is
     try:
-        code = command.main(arguments, "bayeslaw", standalone_mode=False, obj=session)
+        code = command.main(arguments, "bayeslaw", standalone_mode=False, obj=session, color=color)
     except typer.Exit as stop:
         code = stop.exit_code
     except UsageError as usage:

@@ -24,7 +24,6 @@ app = typer.Typer(
     help="Bayesian scaling laws: fit a sweep, forecast losses, plan the split.",
     epilog="Exit codes: 0 done; 1 wrong input or usage; 2 the result failed its own checks; "
     "130 interrupted.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -55,12 +54,29 @@ def quantity(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def version(asked: bool) -> None:
-    if asked:
-        from importlib.metadata import version as installed
+# What a report of a bug must name; the last ones are optional.
+STACK = (
+    "jax", "jaxlib", "numpyro", "numpy", "scipy", "pandas", "xarray", "arviz-base", "arviz-stats",
+    "arviz-plots", "torch",
+)  # fmt: skip
 
-        typer.echo(installed("bayeslaw"))
-        raise typer.Exit()
+
+def version(asked: bool) -> None:
+    """The version, and those of what it stands on; nothing of it is loaded for that."""
+    if not asked:
+        return
+    import platform
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    def line(name: str) -> str:
+        try:
+            return f"{name} {installed(name)}"
+        except PackageNotFoundError:
+            return f"{name} not installed"
+
+    say([line("bayeslaw"), f"python {platform.python_version()}", *map(line, STACK)])
+    raise typer.Exit()
 
 
 Method = Literal["nuts", "laplace", "huber"]
@@ -117,7 +133,12 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     _: Annotated[
         bool,
-        typer.Option("--version", callback=version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version",
+            callback=version,
+            is_eager=True,
+            help="Print the versions, of the stack too.",
+        ),
     ] = False,
 ) -> None:
     ctx.obj.debug = debug

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -98,6 +99,10 @@ def _write(texts: Iterator[str], clusters: Clusters, names: list[str], folder: P
 def _names(router: Path) -> list[str]:
     try:
         about = json.loads((router.parent / "clusters.json").read_text())
-        return [c["name"] for c in about["clusters"]]
-    except (OSError, ValueError, KeyError):
+        names = [str(c["name"]) for c in about["clusters"]]
+    except (OSError, ValueError, KeyError, TypeError):
         raise SweepError(f"{router}: no clusters.json beside it; keep the two together") from None
+    # Each is a file of the new folder, and stays in it.
+    if bad := [n for n in names if not re.fullmatch(r"[\w-]+", n)]:
+        raise SweepError(f"{router}: clusters.json has names that are no files: {bad[0]!r}")
+    return names

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpyro.distributions import biject_to
 
 from bayeslaw.errors import FitError
 from bayeslaw.laws import Law
+from bayeslaw.toml import read_toml
 
 # Family -> (its numbers, what makes it).
 FAMILIES: dict[str, tuple[str, Callable[..., dist.Distribution]]] = {
@@ -34,15 +34,12 @@ def read_priors(path: str | Path) -> dict[str, dist.Distribution]:
     Raises `FitError` with all its faults at once.
     """
     path = Path(path)
-    try:
-        said = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FitError(f"{path}: not readable as TOML: {error}") from None
+    said = read_toml(path, FitError)
     priors, faults = {}, []
     for name, family in said.items():
         try:
             priors[name] = _prior(family)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             faults.append(f"{name}: {error}")
     if faults:
         raise FitError(f"{path}: {len(faults)} faults\n  " + "\n  ".join(faults))

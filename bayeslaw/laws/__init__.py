@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from bayeslaw.errors import FitError
 from bayeslaw.laws.base import Anchor, Law, Param, Run, SumLaw, exponent, power
-from bayeslaw.plugin import from_file
+from bayeslaw.plugin import from_file, names_of, registered
 
 __all__ = [
     "LAWS",
@@ -39,6 +38,7 @@ _CLASSES = {
     "forgetting": "Forgetting",
     "replay": "Replay",
 }
+GROUP = "bayeslaw.laws"  # of entry points
 WRAPPERS = {"coupled": "Coupled", "repeated": "Repeated"}
 
 
@@ -135,10 +135,10 @@ def find_law(name: str | Law) -> Law:
             return _made(name)
         except (TypeError, KeyError) as error:
             raise FitError(f"cannot make the law '{name}': {error}") from error
-    for entry in entry_points(group="bayeslaw.laws", name=name):
-        return _instance(entry.load(), name)
+    for found in registered(GROUP, FitError, name):
+        return _instance(found, name)
     raise FitError(
-        f"there is no law '{name}'. Laws: {', '.join(LAWS)}; wrappers: "
+        f"there is no law '{name}'. Laws: {', '.join([*LAWS, *names_of(GROUP)])}; wrappers: "
         f"{', '.join(f'{w}(LAW)' for w in WRAPPERS)}; your own: FILE.py:CLASS"
     )
 

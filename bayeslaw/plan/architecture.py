@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 
 from bayeslaw.errors import PlanError
 from bayeslaw.quantity import parse_quantity
+from bayeslaw.toml import read_toml
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,14 @@ def read_architectures(path: str | Path) -> tuple[Architecture, ...]:
 
     Raises `PlanError` with all faults of the file.
     """
-    try:
-        if Path(path).suffix == ".toml":
-            rows = [
-                (f"[{n}]", n, about) for n, about in tomllib.loads(Path(path).read_text()).items()
-            ]
-        else:
+    if Path(path).suffix == ".toml":
+        rows = [(f"[{n}]", n, about) for n, about in read_toml(path, PlanError).items()]
+    else:
+        try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
-            rows = [(f"row {i + 2}", row.get("name", ""), row) for i, row in enumerate(table)]
-    except (OSError, ValueError) as error:  # those of TOML and of pandas are ValueErrors
-        raise PlanError(f"{path}: not readable as CSV or TOML: {error}") from None
+        except (OSError, ValueError) as error:  # those of pandas are ValueErrors
+            raise PlanError(f"{path}: not readable as CSV or TOML: {error}") from None
+        rows = [(f"row {i + 2}", row.get("name", ""), row) for i, row in enumerate(table)]
     found, faults = [], []
     for where, name, about in rows:
         if not isinstance(about, dict) or "params" not in about:

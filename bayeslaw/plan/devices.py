@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from bayeslaw.errors import PlanError
+from bayeslaw.toml import read_toml
 
+LARGEST = sys.float_info.max  # TOML's integers may be longer
 HOUR, DAY = 3600.0, 24.0  # seconds, hours
 MFU = 0.4  # of the peak: what large runs report (Chowdhery et al. 2022, arXiv:2204.02311: 46 %)
 
@@ -153,14 +155,10 @@ def read_devices(path: str | Path | None = None) -> dict[str, Device]:
     Raises `PlanError` with every fault of the file.
     """
     shipped = Path(__file__).parent / "devices.toml"
-    found = _devices(tomllib.loads(shipped.read_text()), shipped)
+    found = _devices(read_toml(shipped, PlanError), shipped)
     if path is None:
         return found
-    try:
-        said = tomllib.loads(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PlanError(f"{path}: not readable as TOML: {error}") from None
-    return {**found, **_devices(said, path)}
+    return {**found, **_devices(read_toml(path, PlanError), path)}
 
 
 def find_device(name: str, path: str | Path | None = None) -> Device:
@@ -190,7 +188,7 @@ def _devices(said: Mapping[str, Any], path: Any) -> dict[str, Device]:
         faults += [
             f"[{name}] {key} is {v!r}; it must be a positive number"
             for key, v in numbers.items()
-            if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v < float("inf")
+            if isinstance(v, bool) or not isinstance(v, (int, float)) or not 0 < v <= LARGEST
         ]
         words = {k: str(about.get(k, "")) for k in ("source", "priced")}
         found[name] = Device(name, peak, about.get("price"), about.get("memory"), **words)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayeslaw.cell import unguarded
 from bayeslaw.cost import stage_flops
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
@@ -71,7 +72,8 @@ def read_pool(path: str | Path, fitted: Ensemble) -> list[NextRun]:
             except ValueError:
                 faults.append(f"row {i + 2}: {column} is '{row.get(column)}'; write a number")
                 values[column] = 1.0
-        branch = str(row.get("branch") or "") if values["specialize_tokens"] > 0 else ""
+        name = unguarded(str(row.get("branch") or ""))
+        branch = name if values["specialize_tokens"] > 0 else ""
         run = NextRun(branch=branch, **values)
         absent = [c for c in ("params", "pretrain_tokens") if c not in table]
         wrong = [w for w in faults_of(run, fitted) if w.split()[0] not in absent]

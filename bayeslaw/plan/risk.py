@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.metadata import entry_points
 from typing import Any
 
 import jax
@@ -15,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayeslaw.errors import PlanError
-from bayeslaw.plugin import from_file
+from bayeslaw.plugin import from_file, names_of, registered
 
 NATS = "nats"
+GROUP = "bayeslaw.risks"  # of entry points
 BANDWIDTH = 0.1  # of the draws' sd: how wide a step is made, to have a slope to go down
 
 
@@ -188,10 +188,11 @@ def parse_risk(text: str | Risk | Callable[[Any], Any]) -> Risk:
     if ".py:" in text:
         return _checked(_from_file(text), text)
     if name not in RISKS:
-        for entry in entry_points(group="bayeslaw.risks", name=text):
-            return _checked(entry.load(), text)
-        known = ", ".join(n if k.low is None else f"{n}:LEVEL" for n, k in RISKS.items())
-        raise PlanError(f"risk '{text}' is not one of {known}, FILE.py:FUNCTION")
+        for found in registered(GROUP, PlanError, text):
+            return _checked(found, text)
+        known = [n if k.low is None else f"{n}:LEVEL" for n, k in RISKS.items()]
+        known = ", ".join([*known, *names_of(GROUP), "FILE.py:FUNCTION"])
+        raise PlanError(f"risk '{text}' is not one of {known}")
     kind = RISKS[name]
     if kind.low is None:
         if level:

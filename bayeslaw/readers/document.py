@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bayeslaw.runs import Unreadable
-
-MOST = 1 << 28  # bytes; a larger file is a dump, not a log of losses
+from bayeslaw.runs import MOST, Unreadable
 
 
 def read_text(path: Path) -> str:

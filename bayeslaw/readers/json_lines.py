@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from bayeslaw.readers.document import first_object, flat, parse, read_text
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, run_name
+from bayeslaw.readers.records import table_of
 from bayeslaw.readers.words import STEP
 from bayeslaw.runs import Unreadable
 
@@ -44,7 +43,7 @@ class JsonLines(Reader):
                 f"lines that are no JSON object: {shown}; a run that was killed cuts its last: "
                 "delete them"
             )
-        table = pd.DataFrame(rows)
+        table = table_of(rows)
         known = ["run_id"]
         table = table.assign(run_id=run_name(path)) if "run_id" not in table else table
         if step := next((s for s in STEP if s in table), None):

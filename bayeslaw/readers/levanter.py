@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bayeslaw.readers.document import first_object, flat, read_text
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, run_name
+from bayeslaw.readers.records import table_of
 from bayeslaw.runs import Unreadable
 
 
@@ -52,7 +51,7 @@ class Levanter(Reader):
             raise Unreadable("no line of a json_logger and no summary; give the tracker's own file")
         last = config.get("trainer/num_train_steps")
         ends = float(last) if isinstance(last, (int, float)) and len(others) < 2 else None
-        return Log(pd.DataFrame(rows), ("run_id", "step"), ends)
+        return Log(table_of(rows), ("run_id", "step"), ends)
 
 
 def _name(config: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from bayeslaw.readers.document import read_text
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader
+from bayeslaw.readers.records import fits
 from bayeslaw.runs import Unreadable
 
 _LINE = re.compile(r"(-?\d+) (\S+)(?: (-?\d+))?")
@@ -47,6 +48,7 @@ class MlflowMetric(Reader):
             status = re.search(r"^status:\s*(\d)", read_text(meta), re.M)
             facts["status"] = "ok" if status is None or status[1] == _FINISHED else "failed"
             known = (*known, "status")
+        fits(len(rows), len(facts) + 3)
         return Log(pd.DataFrame(rows).assign(**facts), known)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 
 from bayeslaw.errors import RunsError
+from bayeslaw.plugin import names_of, registered
 from bayeslaw.readers.json_lines import JsonLines
 from bayeslaw.readers.levanter import Levanter
 from bayeslaw.readers.lm_eval import LmEval
@@ -46,8 +46,8 @@ def find_reader(name: str | Reader) -> Reader:
         return READERS[name]
     for reader in _others(name):
         return reader
-    others = sorted(entry.name for entry in entry_points(group=GROUP))
-    raise RunsError(f"there is no reader '{name}'. Readers: {', '.join([*READERS, *others])}")
+    known = ", ".join([*READERS, *names_of(GROUP)])
+    raise RunsError(f"there is no reader '{name}'. Readers: {known}")
 
 
 def guess_reader(peek: Peek) -> Reader:
@@ -73,19 +73,7 @@ def guess_reader(peek: Peek) -> Reader:
 
 def _others(name: str | None = None) -> Iterator[Reader]:
     """Readers of third parties, all or those of this name."""
-    found = entry_points(group=GROUP) if name is None else entry_points(group=GROUP, name=name)
-    for entry in found:
-        try:
-            loaded = entry.load()
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise RunsError(
-                f"reader '{entry.name}' ({entry.value}) does not load: {why}"
-            ) from error
-        reader = loaded() if isinstance(loaded, type) else loaded
+    for reader in registered(GROUP, RunsError, name):
         if not isinstance(reader, Reader):
-            raise RunsError(
-                f"reader '{entry.name}' ({entry.value}) is no Reader: subclass "
-                "bayeslaw.readers.Reader"
-            )
+            raise RunsError(f"{reader!r} is no Reader: subclass bayeslaw.readers.Reader")
         yield reader

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from bayeslaw.readers.document import flat, read_document
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, run_name
+from bayeslaw.readers.records import table_of
 from bayeslaw.runs import Unreadable
 
 
@@ -33,7 +32,7 @@ class TrainerState(Reader):
             raise Unreadable("no list of entries 'log_history'; give the trainer's own file")
         if not history:
             raise Unreadable("'log_history' is empty; give the file of the last checkpoint")
-        table = pd.DataFrame([{**dict(flat(e)), ROW: i} for i, e in enumerate(history)])
+        table = table_of([{**dict(flat(e)), ROW: i} for i, e in enumerate(history)])
         known = ("run_id", "step") if "step" in table else ("run_id",)
         most = state.get("max_steps")
         ends = float(most) if isinstance(most, (int, float)) and most > 0 else None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import ROW, Log, Reader, read_table
+from bayeslaw.readers.records import fits
 from bayeslaw.readers.words import LOG_CALLS, STEP
 from bayeslaw.runs import Unreadable
 
@@ -36,6 +37,8 @@ class WandbChart(Reader):
                 parts.append(part.assign(run_id=run))
         if not parts:
             raise Unreadable("no column 'RUN - METRIC'; export the chart's data as CSV")
+        metrics = {c for part in parts for c in part}
+        fits(len(parts) * len(table), len(metrics))
         long = pd.concat(parts, ignore_index=True)
         if x in STEP:
             notes = (LOG_CALLS,) if x in ("Step", "_step") else ()

@@ -35,6 +35,7 @@ _HELD_OUT = re.compile(
     r"(?:(?P<domain>.+)[/_.])?(?:loss|lm_loss|cross_?entropy(?:_?loss)?|nll)(?:_epoch)?",
     re.IGNORECASE,
 )
+_LONGEST = 1000  # characters of a metric's name; the search takes the square of it
 _MEANS = ("macro", "micro", "avg", "mean", "average", "total")
 
 
@@ -48,7 +49,7 @@ def domain_of(metric: str) -> str | None:
     >>> [domain_of(m) for m in ("train/loss", "loss", "eval/paloma/macro_loss", "eval_accuracy")]
     [None, None, None, None]
     """
-    found = _HELD_OUT.fullmatch(metric)
+    found = _HELD_OUT.fullmatch(metric) if len(metric) <= _LONGEST else None
     if found is None:
         return None
     domain = found["domain"] or "all"

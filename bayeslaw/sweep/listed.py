@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bayeslaw.cell import unguarded
 from bayeslaw.errors import SweepError
 from bayeslaw.quantity import parse_quantity
 from bayeslaw.sweep.second_stage import SecondStage
 
+MOST = 1e30  # of parameters, of tokens
 NUMBERS = ("params", "pretrain_tokens", "specialize_tokens")
 
 
@@ -37,7 +39,7 @@ def listed(
     faults: list[str] = []
     for n, row in enumerate(_rows(file), 1):
         values = {name: _number(row.get(name), name, n, faults) for name in NUMBERS}
-        branch = str(row.get("branch") or "")
+        branch = unguarded(str(row.get("branch") or ""))
         if branch and branch not in domains:
             faults.append(f"run {n}, branch '{branch}': the sweep's domains are "
                           f"{', '.join(domains)}")  # fmt: skip
@@ -84,7 +86,10 @@ def _number(written: Any, name: str, n: int, faults: list[str]) -> float:
         faults.append(f"run {n}, {name}: is missing")
         return 1.0
     try:
-        return parse_quantity(written)
+        value = parse_quantity(written)
+        if not abs(value) < MOST:
+            raise ValueError(f"'{written}' is too large for a number of these")
+        return value
     except ValueError as error:
         faults.append(f"run {n}, {name}: {error}")
         return 1.0
@@ -98,8 +103,8 @@ def _rows(file: Path) -> list[Mapping[str, Any]]:
             rows = rows["runs"] if isinstance(rows, dict) else rows
         else:
             rows = list(csv.DictReader(text.splitlines()))
-        if not rows or not all(isinstance(r, dict) for r in rows):
+        if not rows or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
             raise ValueError("it holds no runs")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RecursionError, csv.Error) as error:
         raise SweepError(f"{file}: not readable as a table of runs: {error}") from None
     return rows

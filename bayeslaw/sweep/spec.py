@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from bayeslaw.sweep.second_stage import SecondStage
 from bayeslaw.sweep.shape import Shape
 from bayeslaw.sweep.start import Start, read_start
 from bayeslaw.sweep.tokens import Count, Flops, Tokens
+from bayeslaw.toml import read_toml
 
 # design -> the fields without which it is nothing
 WANTS = {
@@ -239,12 +239,7 @@ class SweepSpec(BaseModel):
 def read_sweep(path: str | Path) -> SweepSpec:
     """Read and check a sweep.toml. Raises `SweepError` with every fault, its field and remedy."""
     path = Path(path)
-    try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SweepError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise SweepError(f"{path}: not readable as TOML: {error}") from None
+    fields = read_toml(path, SweepError)
     try:
         spec = SweepSpec.model_validate(fields, context={"beside": path.parent})
         # Places in the settings are beside the settings.

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bayeslaw.cell import guarded
 from bayeslaw.corpus import Corpus
 from bayeslaw.sweep import Cell, Cells, SweepSpec
 
@@ -112,5 +113,5 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerows([guarded(v) if isinstance(v, str) else v for v in row] for row in rows)
     return file.getvalue()

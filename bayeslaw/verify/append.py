@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bayeslaw.cell import guarded, inert
 from bayeslaw.errors import RunsError
 from bayeslaw.runs import KEY, NAMES, Fault, Runs, read_runs, refuse
 from bayeslaw.whole import whole
@@ -99,13 +100,15 @@ def _joined(text: pd.DataFrame, new: pd.DataFrame, runs: Runs) -> pd.DataFrame:
     said = pd.DataFrame({c: [_cell(v) for v in rows[c]] for c in (*NAMES, "unit")})
     tokens = (said["unit"] == "nats/token").all() and "unit" not in text
     said = said.drop(columns="unit") if tokens else said
-    both = pd.concat([text, said[[c for c in said if c in text or (said[c] != "").any()]]])
+    both = pd.concat(
+        [text.map(inert), said[[c for c in said if c in text or (said[c] != "").any()]]]
+    )
     return both.fillna("").reset_index(drop=True)
 
 
 def _cell(value: object) -> str:
     if isinstance(value, str):
-        return value
+        return guarded(value)
     number = float(value)  # type: ignore[arg-type]
     if not np.isfinite(number):
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from bayeslaw.errors import PlanError
 from bayeslaw.infer.source import Source
 from bayeslaw.plan.written import SCHEMA
 
+LARGEST = sys.float_info.max  # JSON's integers may be longer
 SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 
 
@@ -52,7 +54,7 @@ def read_plan(path: str | Path) -> PlanFile:
         said = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PlanError(f"{path}: no such file; `bayeslaw plan --out {path}` writes it") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PlanError(f"{path}: not readable as JSON: {error}") from None
     faults: list[str] = []
     if not isinstance(said, dict) or said.get("schema") != SCHEMA:
@@ -116,7 +118,7 @@ def _numbers(written: Any, domains: tuple[str, ...], named: str, faults: list[st
     found = np.ones(len(domains))
     for k, value in enumerate(values()):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0 <= value < np.inf:
+        if not number or not 0 <= value <= LARGEST:
             where = f"{named}, {domains[k]}" if isinstance(written, dict) else named
             faults.append(f"{where}: is {value!r}; it must be a number, 0 or more")
             continue

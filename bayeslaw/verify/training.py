@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from bayeslaw.cell import guarded
 from bayeslaw.errors import SweepError
 from bayeslaw.sweep import SecondStage, SweepSpec
 from bayeslaw.sweep.snap import nearest_width
@@ -95,7 +96,7 @@ class Training:
         if self.settings.is_file() and not self.settings.read_text().startswith(OURS):
             raise SweepError(f"{self.settings} is of another sweep; give another folder with --out")
         rows = dict.fromkeys(
-            (*map(_plain, m[:3]), m.branch, self.stages[arm.stage].recipe if split else "")
+            (*map(_plain, m[:3]), guarded(m.branch), self.stages[arm.stage].recipe if split else "")
             for arm in self.arms for m in arm.models() for split in [m.specialize_tokens]
         )  # fmt: skip
         used = {r[-1] for r in rows} - {""}

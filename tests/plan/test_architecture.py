@@ -116,8 +116,8 @@ def test_a_list_that_cannot_be_is_refused(tmp_path, text, said):
 
 def test_what_is_not_toml_or_not_there_is_refused(tmp_path):
     (tmp_path / "a.toml").write_text("= 3")
-    for file in ("a.toml", "b.csv"):
-        with pytest.raises(PlanError, match="not readable as CSV or TOML"):
+    for file, said in (("a.toml", "not readable as TOML"), ("b.csv", "not readable as CSV")):
+        with pytest.raises(PlanError, match=said):
             read_architectures(tmp_path / file)
 
 

@@ -409,7 +409,7 @@ def test_a_reader_of_third_parties_is_found_by_name_and_by_shape(plugged):
 
 
 def test_a_reader_of_third_parties_that_is_none_is_named(plugged):
-    assert "reader 'bad' (bayeslaw_ours:PLUG) does not load" in refused(plugged, reader="bad")
+    assert "'bad' (bayeslaw_ours:PLUG) of a plug-in does not load" in refused(plugged, reader="bad")
 
 
 def test_a_parquet_history_without_columns_of_ours_says_what_it_has(tmp_path):
