@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,40 @@ BLOCK = {
 }
 
 
-def export(checkpoint: str | Path, out: str | Path) -> Shape:
-    """Write the model of a checkpoint to a new folder. Raises `SweepError` for a file that is no
-    checkpoint and a folder that is there."""
+def export(
+    checkpoint: str | Path, out: str | Path, files: Mapping[str, str] | None = None
+) -> Shape:
+    """Write the model of a checkpoint to a new folder. files: name -> what else goes there. Raises
+    `SweepError` for a file that is no checkpoint and a folder that is there."""
+    shape, weights = _weights(Path(checkpoint))
+    write_llama(shape, weights, out, files)
+    return shape
+
+
+def read_checkpoint(checkpoint: str | Path) -> Decoder:
+    """The model of a checkpoint. Raises `SweepError` for a file that is none."""
+    shape, weights = _weights(Path(checkpoint))
+    model = Decoder(shape)
+    model.load_state_dict(weights)
+    return model
+
+
+def _weights(checkpoint: Path) -> tuple[Shape, dict[str, Tensor]]:
     try:
-        tensors, about = read(Path(checkpoint))
+        tensors, about = read(checkpoint)
         shape = Shape(**about["shape"])
     except (Unreadable, KeyError, TypeError) as error:
         raise SweepError(f"not a checkpoint of a sweep: {error}") from None
     weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-    write_llama(shape, weights, out)
-    return shape
+    return shape, weights
 
 
-def write_llama(s: Shape, weights: dict[str, Tensor], out: str | Path) -> None:
+def write_llama(
+    s: Shape,
+    weights: dict[str, Tensor],
+    out: str | Path,
+    files: Mapping[str, str] | None = None,
+) -> None:
     """Write weights, named as a `Decoder`'s, as `LlamaForCausalLM` reads them. The folder appears
     when it is whole. Raises `SweepError` where it is there."""
     out = Path(out)
@@ -63,6 +84,8 @@ def write_llama(s: Shape, weights: dict[str, Tensor], out: str | Path) -> None:
     try:
         beside.mkdir(parents=True)
         (beside / "config.json").write_text(json.dumps(_config(s), indent=1) + "\n")
+        for name, text in (files or {}).items():
+            (beside / name).write_text(text, encoding="utf-8")
         tensors = {n: t.detach().cpu().float().contiguous().clone() for n, t in theirs.items()}
         save_file(tensors, beside / "model.safetensors", {"format": "pt"})
         beside.replace(out)
