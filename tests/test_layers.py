@@ -25,13 +25,18 @@ MAY = {
     "backtest": {"infer", "laws", "runs", "errors"},
     "calibrate": {"infer", "laws", "runs", "errors", "whole"},
     "forecast": {"infer", "laws", "errors", "quantity"},
-    "plan": {"infer", "laws", "cost", "errors", "plugin", "quantity", "whole"},
+    "accuracy": {"backtest", "forecast", "infer", "laws", "runs", "errors", "whole"},
+    "plan": {"accuracy", "infer", "laws", "cost", "errors", "plugin", "quantity", "whole"},
     "plots": {"infer", "whole"},
     "corpus": {"errors"},
     "sweep": {"errors", "quantity"},
     "train": {"corpus", "sweep", "runs", "cost", "errors", "whole"},
+    "evaluate": {"train", "corpus", "errors", "whole"},
     "verify": {"plan", "sweep", "backtest", "infer", "laws", "runs", "cost", "errors", "whole"},
     "cli": {
+        "accuracy",
+        "evaluate",
+        "whole",
         "calibrate",
         "verify",
         "sweep",
@@ -77,6 +82,9 @@ WITHOUT = {
     "bayeslaw.sweep": {"jax", "torch"},
     "bayeslaw.corpus": {"jax", "torch"},
     "bayeslaw.train.study": {"jax", "numpyro", "pandas"},
+    "bayeslaw.evaluate.model_file": {"jax", "torch", "pandas"},
+    "bayeslaw.evaluate.evaluation": {"jax", "numpyro", "pandas", "sklearn", "lm_eval"},
+    "bayeslaw.accuracy": {"torch", "matplotlib"},
 }
 
 

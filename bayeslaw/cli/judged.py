@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bayeslaw.cli.words import folded, table
+from bayeslaw.cli.words import folded, heading, table
 from bayeslaw.quantity import format_quantity
 
 if TYPE_CHECKING:
@@ -70,3 +70,56 @@ def sent(said: dict[str, Any]) -> list[str]:
         [[str(i + 1), r["branch"]] for i, r in enumerate(said["routes"])],
         left=2,
     )
+
+
+def ladder(said: dict[str, Any]) -> list[str]:
+    """A row for every task: the map's parameters, and the losses that it was fitted to."""
+    rows = []
+    for t in said["tasks"]:
+        each = [t["parameters"][n] for n in ("e_ceiling", "k_steep", "m_middle")]
+        low, high = t["losses"]
+        cells = [f"{v['mean']:.2f} [{v['interval'][0]:.2f}, {v['interval'][1]:.2f}]" for v in each]
+        rows.append(
+            [t["task"], t["domain"], f"{t['chance']:.2f}", *cells, f"{low:.3f}..{high:.3f}"]
+        )
+    left = f"; {said['left_out']} rows of systems or without a loss left out"
+    return [
+        *folded(
+            f"accuracy = {said['formula']}, {said['rows']} rows{left if said['left_out'] else ''}"
+        ),
+        *table(["task", "domain", "c", "ε", "k", "m", "losses"], rows, left=2),
+    ]
+
+
+def forecast(said: dict[str, Any]) -> list[str]:
+    """A row for every design and task."""
+    rows = [
+        [
+            r["task"],
+            *(format_quantity(r[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            f"{r['loss']:.4f}",
+            f"{r['mean']:.3f}",
+            f"[{r['interval'][0]:.3f}, {r['interval'][1]:.3f}]",
+            f"{r['beyond']:.3f}",
+        ]
+        for r in said["rows"]
+    ]
+    head = ["task", "N", "D", "D′", "loss", "accuracy", heading(said["rows"][0]), "beyond"]
+    return [*table(head, rows), "", *folded("beyond: nats by which the loss leaves those that the "
+            "map to accuracy was fitted to")]  # fmt: skip
+
+
+def backtest(said: dict[str, Any]) -> list[str]:
+    """A row for every way the loss of the larger models was known."""
+    rows = [
+        [
+            r["kind"],
+            f"{r['n_train']}/{r['n_test']}",
+            *(f"{100 * r[c]:.0f}%" for c in ("cov50", "cov80", "cov90")),
+            *(f"{r[c]:.4f}" for c in ("width90", "crps", "error", "constant")),
+        ]
+        for r in said["rows"]
+    ]
+    head = ["loss", "fit/test", "in 50%", "in 80%", "in 90%", "width", "CRPS", "error", "constant"]
+    return [*table(head, rows), "", *folded("measured: from the larger models' own losses; run, "
+            "calibrated: from forecasts of them; constant: the error of the mean of the smaller")]  # fmt: skip
