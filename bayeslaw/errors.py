@@ -19,3 +19,7 @@ class PlanError(BayeslawError):
 
 class SweepError(BayeslawError):
     """Faults in a sweep's settings, or a sweep that cannot go on."""
+
+
+class TaskError(BayeslawError):
+    """Faults in tasks, or in models that are to be judged by them."""

@@ -89,8 +89,7 @@ def forecast(
     if not 0 < prob < 1:
         raise FitError(f"prob must lie between 0 and 1, got {prob}")
     fitted = fitted.accept(accept)
-    table, asked = _designs(fitted, designs)
-    run = Run(*[table[column].to_numpy(float) for column in Run._fields])
+    run, asked = designs_of(fitted, designs)
     losses = fitted.losses(run, kind, draws, seed)
     tail = (1 - prob) / 2
     mean, sd = losses.mean(0), losses.std(0)
@@ -114,6 +113,13 @@ def forecast(
         for k in domains
     ]
     return Forecast(tuple(rows), fitted.passed)
+
+
+def designs_of(fitted: Ensemble, designs: Any) -> tuple[Run, list[list[int]]]:
+    """Designs as `forecast` takes them, as one `Run`, and the numbers of the domains that are asked
+    for of each. Raises `FitError` with all their faults."""
+    table, asked = _designs(fitted, designs)
+    return Run(*[table[column].to_numpy(float) for column in Run._fields]), asked
 
 
 def read_designs(path: str | Path) -> pd.DataFrame:

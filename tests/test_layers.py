@@ -27,7 +27,9 @@ MAY = {
     "backtest": {"infer", "laws", "runs", "errors"},
     "calibrate": {"infer", "laws", "runs", "errors", "whole"},
     "forecast": {"infer", "laws", "cell", "errors", "quantity"},
+    "accuracy": {"backtest", "forecast", "infer", "laws", "runs", "errors", "whole"},
     "plan": {
+        "accuracy",
         "infer",
         "laws",
         "cost",
@@ -42,6 +44,7 @@ MAY = {
     "corpus": {"errors"},
     "sweep": {"cell", "errors", "quantity", "toml"},
     "train": {"corpus", "sweep", "runs", "cell", "cost", "errors", "whole"},
+    "evaluate": {"train", "corpus", "errors", "whole"},
     "verify": {
         "plan",
         "sweep",
@@ -55,6 +58,9 @@ MAY = {
         "whole",
     },
     "cli": {
+        "accuracy",
+        "evaluate",
+        "whole",
         "calibrate",
         "verify",
         "sweep",
@@ -100,6 +106,9 @@ WITHOUT = {
     "bayeslaw.sweep": {"jax", "torch"},
     "bayeslaw.corpus": {"jax", "torch"},
     "bayeslaw.train.study": {"jax", "numpyro", "pandas"},
+    "bayeslaw.evaluate.model_file": {"jax", "torch", "pandas"},
+    "bayeslaw.evaluate.evaluation": {"jax", "numpyro", "pandas", "sklearn", "lm_eval"},
+    "bayeslaw.accuracy": {"torch", "matplotlib"},
 }
 
 

@@ -15,6 +15,7 @@ from bayeslaw.errors import BayeslawError, FitError
 from bayeslaw.quantity import parse_quantity
 
 if TYPE_CHECKING:
+    from bayeslaw.accuracy import Ladder
     from bayeslaw.infer.ensemble import Ensemble
 
 DONE, USER_ERROR, FAILED_CHECKS, INTERRUPTED = 0, 1, 2, 130
@@ -158,7 +159,7 @@ def warn(lines: Iterable[str]) -> None:
         typer.echo()
 
 
-def leave(fitted: Ensemble) -> None:
+def leave(fitted: Ensemble | Ladder) -> None:
     if not fitted.passed:
         raise typer.Exit(FAILED_CHECKS)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bayeslaw.cli import words
+from bayeslaw.cli import judged, words
 from bayeslaw.cli.answer import fit_answer, print_answer
 from bayeslaw.cli.app import (
     By,
@@ -33,6 +33,7 @@ from bayeslaw.cli.app import (
     writable,
 )
 from bayeslaw.cli.bar import progress
+from bayeslaw.errors import BayeslawError
 
 
 @app.command()
@@ -75,6 +76,11 @@ def fit(
     mapping = pairs(columns, "--map")
     held = {name: amount(v, "--fix") for name, v in pairs(fixed, "--fix").items()}
     writable(out)
+    if laws == ["accuracy"]:
+        given = {"--unit": unit, "--sweep": sweep, "--fix": fixed, "--priors": priors}
+        given |= {"--embeddings": embeddings, "--method": method != "nuts"}
+        _fit_accuracy(runs, mapping, seed, out, [n for n, v in given.items() if v], json)
+        return
     from bayeslaw.runs import read_runs
 
     table = read_runs(*runs, map=mapping, unit=unit, embeddings=embeddings)
@@ -98,6 +104,33 @@ def fit(
         warn(words.failures(fitted))
         say(words.fit(fitted, table.summary(), others, out, took))
     leave(fitted)
+
+
+def _fit_accuracy(
+    tables: list[str], mapping: dict[str, str], seed: int, out: Path, others: list[str], json: bool
+) -> None:
+    """The map from loss to accuracy, of what `evaluate --out` wrote."""
+    if others:
+        raise BayeslawError(f"{', '.join(others)} would change nothing with --law accuracy")
+    if len(tables) != 1:
+        raise BayeslawError("--law accuracy takes one table: what `bayeslaw evaluate --out` wrote")
+    from bayeslaw.accuracy import fit_accuracy, read_scores
+    from bayeslaw.accuracy.ladder import summary
+
+    table = read_scores(tables[0], mapping)
+    with progress("fitting"):
+        ladder = fit_accuracy(table, seed)
+    ladder.save(out)
+    said = {
+        "schema": 1, "ladder": str(out), "passed": ladder.passed, "failures": ladder.failures,
+        **ladder.about, "tasks": summary(ladder),
+    }  # fmt: skip
+    if json:
+        print_answer(said)
+    else:
+        warn(f"accuracy FAILED its checks: {failure}" for failure in ladder.failures)
+        say([*judged.ladder(said), f"\nwrote {out}"])
+    leave(ladder)
 
 
 @app.command()
@@ -180,6 +213,10 @@ def backtest(
         list[float] | None,
         typer.Option("--cut", help="Share of the runs to fit; again for more. Default: .5 to .9."),
     ] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Predict accuracies: what `evaluate --out` wrote."),
+    ] = None,
     seed: Seed = 0,
     columns: Mapped = None,
     unit: Unit = None,
@@ -188,12 +225,28 @@ def backtest(
 ) -> None:
     """Fit the smaller runs, predict the larger: how often would the intervals have held?"""
     mapping = pairs(columns, "--map")
+    if tasks is not None and len(cuts or [0.7]) > 1:
+        raise BayeslawError("with --tasks give one --cut")
     from bayeslaw.backtest import CUTS
     from bayeslaw.backtest import backtest as test_back
     from bayeslaw.runs import read_runs
 
     table = read_runs(*runs, map=mapping, unit=unit)
     table = table if sweep is None else table.of_sweep(sweep)
+    if tasks is not None:
+        from bayeslaw.accuracy import read_scores
+        from bayeslaw.accuracy.back import backtest_accuracy
+
+        with progress("backtest") as step:
+            cut = (cuts or [0.7])[0]
+            found = backtest_accuracy(
+                table, read_scores(tasks), laws or None, by, cut, seed, step
+            ).to_json()
+        if json:
+            print_answer(found)
+        else:
+            say(judged.backtest(found))
+        return
     with progress("backtest") as step:
         done = test_back(table, laws or None, by, cuts or CUTS, seed, step)
     if json:

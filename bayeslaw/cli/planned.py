@@ -62,21 +62,66 @@ def plan(p: dict[str, Any]) -> list[str]:
         [d, *_sizes(p, d), f"{said['mean']:.4f}", interval(said["interval"])]
         for d, said in p["domains"].items()
     ]
-    if len(rows) > 1:
+    goal = p.get("objective")
+    if len(rows) > 1 and goal is None:
         loss = p["loss"]
         rows.append(["weighted", "", "", "", f"{loss['mean']:.4f}", interval(loss["interval"])])
     lines += table(["domain", "N", "D", "D′", "loss", heading(p)], rows)
+    lines += _objective(p)
     lines += ["", f"best arrangement with probability {p['p_best']:.2f}; "
-              f"expected regret {p['regret']:.4f} nats"]  # fmt: skip
+              f"expected regret {p['regret']:.4f} {_unit(p)}"]  # fmt: skip
     if p["p_split_beats_generalist"] is not None:
         lines.append(
             f"a split beats the generalist with probability {p['p_split_beats_generalist']:.2f}"
         )
     parts = (
-        _data, _serving, _architecture, _worth, _how_sure, _baselines, _alternatives, _laws,
-        _unassessed,
+        _data, _serving, _architecture, _worth, _how_sure, _baselines, _alternatives, _routing,
+        _laws, _unassessed,
     )  # fmt: skip
     return [*lines, *(line for part in parts for line in part(p))]
+
+
+def _unit(p: dict[str, Any]) -> str:
+    """Of what is minimised."""
+    return "nats" if p.get("objective") is None else "of wrong answers"
+
+
+def _minimised(p: dict[str, Any]) -> str:
+    return "loss" if p.get("objective") is None else "error"
+
+
+def _objective(p: dict[str, Any]) -> list[str]:
+    """The accuracies that a plan was chosen by."""
+    goal = p.get("objective")
+    if goal is None:
+        return []
+    rows = [
+        [name, t["domain"], f"{t['weight']:.2f}", f"{t['mean']:.4f}", interval(t["interval"])]
+        for name, t in goal["tasks"].items()
+    ]
+    if len(rows) > 1:
+        both = goal["accuracy"]
+        rows.append(["together", "", "", f"{both['mean']:.4f}", interval(both["interval"])])
+    head = ["chosen by", "domain", "weight", "accuracy", heading(p)]
+    return ["", *table(head, rows, left=2), "error is 1 - accuracy"]
+
+
+def _routing(p: dict[str, Any]) -> list[str]:
+    """The loss of whole systems, their text sent by a router that errs."""
+    said = p.get("routing")
+    if said is None:
+        return []
+    rows = [
+        [s["name"], f"{s['loss']['mean']:.4f}", interval(s["loss"]["interval"]),
+         f"{s['costs']['mean']:+.4f}"]
+        for s in said["systems"]
+    ]  # fmt: skip
+    by = f" by {said['router']}" if said["router"] else ""
+    lines = ["", *table(["with its router", "loss", heading(p), "errors cost"], rows)]
+    beats = said["p_plan_beats_generalist"]
+    sure = "" if beats is None else f"; the plan beats the generalist with probability {beats:.2f}"
+    return [*lines, *folded(f"{100 * said['right']:.3g} % of text goes to its own branch{by}; the "
+                            f"best so is {said['best']}{sure}")]  # fmt: skip
 
 
 def _cost(c: dict[str, Any]) -> str:
@@ -233,10 +278,10 @@ def _worth(p: dict[str, Any]) -> list[str]:
         if p["evpi_flops"] is not None
         else "more than any budget would buy"
     )
-    lines = [f"knowing the truth would be worth {p['evpi']:.4f} nats, {equal}"]
+    lines = [f"knowing the truth would be worth {p['evpi']:.4f} {_unit(p)}, {equal}"]
     if p["shadow_price"] is not None:
         doubled = math.log(2) * p["shadow_price"]
-        lines.append(f"twice the budget would take off about {doubled:.4f} nats")
+        lines.append(f"twice the budget would take off about {doubled:.4f} {_unit(p)}")
     terms = [t for t in p["limits"] if t["name"] != "floor"]
     if terms:
         each = ", ".join(f"{TERMS.get(t['name'], t['name'])} {t['nats']:.3f}" for t in p["limits"])
@@ -292,7 +337,7 @@ def _baselines(p: dict[str, Any]) -> list[str]:
         ]
         for b in p["baselines"]
     ]
-    head = ["instead", "loss", heading(p), "regret", "P(plan better)"]
+    head = ["instead", _minimised(p), heading(p), "regret", "P(plan better)"]
     return ["", *table(head, rows)] if rows else []
 
 
@@ -315,7 +360,7 @@ def _alternatives(p: dict[str, Any]) -> list[str]:
             ]
             for c in found
         ]
-        head = [name, "N", "D", "mean D′", "loss", heading(p), "P(best)"]
+        head = [name, "N", "D", "mean D′", _minimised(p), heading(p), "P(best)"]
         head += ["forgets"] if forgets else []
         lines += ["", *table(head, rows)] if rows else []
     return lines

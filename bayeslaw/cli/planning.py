@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayeslaw.cli import planned, words
+from bayeslaw.cli import judged, planned, words
 from bayeslaw.cli.answer import print_answer
 from bayeslaw.cli.app import (
     CALIBRATED,
@@ -19,6 +19,7 @@ from bayeslaw.cli.app import (
     On,
     PlanKind,
     Posterior,
+    Refused,
     RiskName,
     Seed,
     Weights,
@@ -36,10 +37,25 @@ from bayeslaw.cli.app import (
 )
 from bayeslaw.cli.bar import progress
 from bayeslaw.cli.wishes import wishing
-from bayeslaw.errors import BayeslawError
+from bayeslaw.errors import BayeslawError, FitError
 
 if TYPE_CHECKING:
+    from bayeslaw.accuracy import Ladder
     from bayeslaw.infer.ensemble import Ensemble
+
+AccuracyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A fit of --law accuracy to tasks.csv.")
+]
+
+
+def ladder_of(path: Path, accept: bool) -> Ladder:
+    """The map to accuracy in a file; refused as a posterior is that failed its checks."""
+    from bayeslaw.accuracy import read_ladder
+
+    try:
+        return read_ladder(path).accept(accept)
+    except FitError as error:
+        raise Refused(str(error)) if "--accept" in str(error) else error
 
 
 @app.command()
@@ -56,26 +72,39 @@ def forecast(
         Kind, typer.Option(help="Of the law's curve; of a new run; with what laws get wrong.")
     ] = "calibrated",
     prob: Annotated[float, typer.Option(help="Probability inside the interval.")] = 0.9,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of --accuracy; again for more. Default: all."),
+    ] = None,
+    accuracy: AccuracyFile = None,
     accept: Accept = False,
     json: Json = False,
 ) -> None:
-    """Forecast the loss of designs, with intervals."""
+    """Forecast the loss of designs, or with --accuracy their accuracy on tasks, with intervals."""
     asked = design(params, pretrain_tokens, specialize_tokens, domain, designs)
+    if task and accuracy is None:
+        raise BayeslawError("--task needs --accuracy FILE: `fit tasks.csv --law accuracy` makes it")
     from bayeslaw.forecast import forecast as forecast_losses
     from bayeslaw.forecast import read_designs
     from bayeslaw.infer.ensemble import read_posterior
     from bayeslaw.infer.warn import far
 
     fitted = usable(read_posterior(posterior), accept)
-    answer = forecast_losses(fitted, asked or read_designs(designs), kind, prob, accept)  # type: ignore[arg-type]
-    said = answer.to_json()
+    wanted: Any = asked or read_designs(designs)  # type: ignore[arg-type]
+    if accuracy is not None:
+        from bayeslaw.accuracy.ahead import forecast_accuracy
+
+        ladder = ladder_of(accuracy, accept)
+        said = forecast_accuracy(fitted, ladder, wanted, task, kind, prob, accept).to_json()
+    else:
+        said = forecast_losses(fitted, wanted, kind, prob, accept).to_json()
     minded = far({"design": max((r["extrapolation"] for r in said["rows"]), default=1.0)})
     if json:
         print_answer({**said, "warnings": [c.to_json() for c in minded]})
     else:
         warn(words.failures(fitted))
         say(words.minded(minded))
-        say(words.forecast(said))
+        say(words.forecast(said) if accuracy is None else judged.forecast(said))
 
 
 @app.command()
@@ -118,6 +147,15 @@ def plan(
     forgetting: Annotated[
         Path | None, typer.Option(metavar="POSTERIOR", help="A fit of --law forgetting.")
     ] = None,
+    routing: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of `route --out`: what errs costs; with --forgetting."),
+    ] = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(metavar="task:NAME[=WEIGHT]", help="Choose by accuracy; again for more."),
+    ] = None,
+    accuracy: AccuracyFile = None,
     weights: Weights = None,
     risk: RiskName = "mean",
     arrangements: Arrangements = None,
@@ -142,8 +180,12 @@ def plan(
         )
     if losses and (risk, on) != ("mean", "loss"):
         raise BayeslawError("--target is a risk of its own: leave out --risk and --on")
-    if losses and forgetting is not None:
-        raise BayeslawError("--forgetting goes with a budget, not with --target")
+    if losses and (forgetting is not None or objective):
+        raise BayeslawError("--forgetting and --objective go with a budget, not with --target")
+    if routing is not None and forgetting is None:
+        raise BayeslawError("--routing needs --forgetting: what branches lose on other domains")
+    if bool(objective) != (accuracy is not None):
+        raise BayeslawError("--objective task:NAME and --accuracy FILE go together")
     about = {"precision": precision, "mfu": mfu, "count": count}
     about = {name: value for name, value in about.items() if value is not None}
     files = {"devices": devices, "timings": timings}
@@ -175,6 +217,8 @@ def plan(
     fitted = usable(read_posterior(posterior), accept)
     mine = read_own(designs, fitted.domains) if designs is not None else None
     lost = read_posterior(forgetting) if forgetting is not None else None
+    if accuracy is not None:
+        wishes |= {"objective": objective, "accuracy": ladder_of(accuracy, accept)}
     with progress("planning"):
         if losses:
             chosen = reach(
@@ -187,7 +231,7 @@ def plan(
             chosen = choose(
                 fitted, flops, shares, risk, arrangements or None, stretch, prob,
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
-                forgetting=lost, **wishes,
+                forgetting=lost, routing=routing, **wishes,
             )  # fmt: skip
         said = {**chosen.to_json(), "posterior": Source.of(posterior).to_json()}
     if out is not None:

@@ -41,8 +41,9 @@ def export(
 ) -> None:
     """Write a model as Hugging Face reads it: LlamaForCausalLM.from_pretrained(FOLDER)."""
     with torch_for("export"):
+        from bayeslaw.evaluate.model_file import described
         from bayeslaw.train.export import export as write
-    s = write(checkpoint, out)
+    s = write(checkpoint, out, described(checkpoint))
     say([f"wrote {out}: {s.params} non-embedding parameters, width {s.width}"])
 
 

@@ -56,7 +56,7 @@ def split(
     if router is None:
         clusters, names = Clusters.of(sample, k, seed), None
     else:
-        clusters, names = Clusters.load(router), _names(Path(router))
+        clusters, names = Clusters.load(router), names_of(Path(router))
     k = len(clusters.centres)
     terms = typical(sample, clusters.route(sample), k)
     names = names or ["-".join([f"{c:02d}", *terms[c][:2]]) for c in range(k)]
@@ -96,7 +96,8 @@ def _write(texts: Iterator[str], clusters: Clusters, names: list[str], folder: P
     return counts
 
 
-def _names(router: Path) -> list[str]:
+def names_of(router: Path) -> list[str]:
+    """The domains that a kept router sends to. Raises `SweepError`."""
     try:
         about = json.loads((router.parent / "clusters.json").read_text())
         names = [str(c["name"]) for c in about["clusters"]]

@@ -24,9 +24,9 @@ from bayeslaw.plan.snap import snapped
 @dataclass(frozen=True)
 class Alternative:
     """One trunk at its best design, one thing about its branches chosen. run: fields (domain,), D′
-    of each branch. totals: Σ wₖ Lₖ, (draw,). p_best: probability that no other has a lower
-    loss. forgetting: by how much more the branches lose on other domains than their trunk would,
-    (draw,) of another fit; None where there is none."""
+    of each branch. totals: Σ wₖ Lₖ, (draw,); losses: of each domain, (draw, domain). p_best:
+    probability that no other has a lower loss. forgetting: by how much more the branches lose on
+    other domains than their trunk would, (draw,) of another fit; None where there is none."""
 
     value: float
     run: Run
@@ -34,6 +34,7 @@ class Alternative:
     risk: float
     p_best: float
     forgetting: np.ndarray | None = None
+    losses: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def forgetting_faults(fitted: Ensemble, forgetting: Ensemble) -> list[str]:
 def _outlooks(fitted: Ensemble, asked: Question, contrast: Contrast) -> dict[float, Outlook]:
     """Each level that was measured, with its pooled effect."""
     outlook = asked.outlook
-    endless = replace(outlook, distinct=None)  # as the runs were
+    endless = replace(outlook, distinct=None, objective=None)  # as the runs were
     found = levels_of(fitted, contrast, endless.log_loss, outlook.draws)
     return {v: jax.device_put(replace(outlook, offset=o)) for v, o in found.items()}
 
@@ -130,7 +131,7 @@ def _compared(
     best_of = (totals <= totals.min(0)).mean(1)
     return Alternatives(
         tuple(
-            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p))
+            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p), losses=s.losses[0])
             for (value, run, s), p in zip(found, best_of, strict=True)
         )
     )

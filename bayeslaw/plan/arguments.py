@@ -20,6 +20,7 @@ from bayeslaw.plan.candidate import own_designs
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Constraints, Wishes
 from bayeslaw.plan.faults import Faults
+from bayeslaw.plan.objective import asked_objective, with_objective
 from bayeslaw.plan.offset import offset_of
 from bayeslaw.plan.outlook import Outlook, check_kind
 from bayeslaw.plan.question import Question
@@ -52,6 +53,7 @@ def question(
     within = faults.of(lambda: Constraints.of(fitted, wishes or {}))
     bounds = faults.of(lambda: bounds_of(fitted, stretch))
     faults.of(lambda: check_kind(fitted, kind))
+    objective = faults.of(lambda: asked_objective(fitted, wishes or {}, weights, draws, seed))
     faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
     faults.unless(draws >= 1, f"draws must be at least 1, got {draws}")
     faults.tell()
@@ -66,10 +68,11 @@ def question(
         outlook = jax.device_put(replace(outlook, distinct=distinct))
         others = {a: jax.device_put(replace(o, distinct=distinct)) for a, o in others.items()}
     bounds = replace(bounds, own=within.bounds)
-    return Question(
+    asked = Question(
         outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving,
         within.architectures, within.limits, others=others, cost=within.cost,
     )  # fmt: skip
+    return with_objective(asked, objective)
 
 
 def faults_of(

@@ -26,7 +26,9 @@ class Wishes(TypedDict, total=False):
     serve_price (default 1), see `Serving`. architectures: the only sizes that can be chosen.
     limits: domain -> (loss, probability) or `1.10:0.9`, a loss to be kept with a probability;
     at_least_generalist: with which probability no domain is to be worse than the generalist. cost:
-    of training, `6nd`, or `runs`, as the runs' own FLOPs say.
+    of training, `6nd`, or `runs`, as the runs' own FLOPs say. objective: task -> weight, or names
+    as `task:NAME`, with accuracy, the `Ladder` to tell them by: what is chosen by in the place of
+    the weighted loss.
     """
 
     pins: Mapping[str, Any] | None
@@ -39,6 +41,8 @@ class Wishes(TypedDict, total=False):
     limits: Mapping[str, Any] | None
     at_least_generalist: float | None
     cost: str
+    objective: Mapping[str, float] | Sequence[str] | None
+    accuracy: Any
 
 
 @dataclass(frozen=True)

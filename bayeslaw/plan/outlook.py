@@ -84,7 +84,8 @@ class Outlook:
 
     distinct: tokens that there are for either stage, (2, domain); None: without end. offset: of
     another way to train, from what the laws say of the usual one. replay: the share of general data
-    in the second stage, for laws that know it.
+    in the second stage, for laws that know it. objective: tasks whose error takes the place of the
+    loss; every loss here is then that error.
     """
 
     curves: Curves
@@ -92,6 +93,7 @@ class Outlook:
     distinct: Any = None
     offset: Offset | None = None
     replay: Any = None
+    objective: Any = None
 
     @classmethod
     def of(
@@ -147,10 +149,10 @@ class Outlook:
         log_loss = self.curves.log_loss(full)
         if self.offset is not None:
             log_loss = log_loss + self.offset.of(asked)
-        if self.beyond is None:
-            return log_loss
-        distance = self.beyond.distance(full)
-        return log_loss + jnp.einsum("xak,ak->xk", self.beyond.slopes, distance)
+        if self.beyond is not None:
+            distance = self.beyond.distance(full)
+            log_loss = log_loss + jnp.einsum("xak,ak->xk", self.beyond.slopes, distance)
+        return log_loss if self.objective is None else self.objective.log_error(log_loss)
 
     def log_loss_each(self, run: Run, width: float = 0.0) -> jax.Array:
         """log L, (draw, domain), where every draw has a design: fields of shape (draw, domain).
@@ -173,10 +175,10 @@ class Outlook:
         log_loss = jnp.concatenate(parts)
         if self.offset is not None:
             log_loss = log_loss + self.offset.of(asked)
-        if self.beyond is None:
-            return log_loss
-        distance = self.beyond.distance(full, width)
-        return log_loss + jnp.einsum("xak,axk->xk", self.beyond.slopes, distance)
+        if self.beyond is not None:
+            distance = self.beyond.distance(full, width)
+            log_loss = log_loss + jnp.einsum("xak,axk->xk", self.beyond.slopes, distance)
+        return log_loss if self.objective is None else self.objective.log_error(log_loss)
 
     def thinned(self, draws: int) -> Outlook:
         """About `draws` of the draws, evenly spaced within each law."""
@@ -211,7 +213,8 @@ class Outlook:
         if beyond is not None:
             beyond = replace(beyond, slopes=beyond.slopes[kept])
         offset = None if offset is None else offset.rows(kept)
-        return replace(self, curves=curves, beyond=beyond, offset=offset)
+        objective = None if self.objective is None else self.objective.rows(kept)
+        return replace(self, curves=curves, beyond=beyond, offset=offset, objective=objective)
 
 
 def check_kind(fitted: Ensemble, kind: str) -> None:
@@ -224,6 +227,6 @@ def check_kind(fitted: Ensemble, kind: str) -> None:
 
 for _cls, _fields in (
     (Beyond, ["low", "high", "each", "shortest", "slopes"]),
-    (Outlook, ["curves", "beyond", "distinct", "offset", "replay"]),
+    (Outlook, ["curves", "beyond", "distinct", "offset", "replay", "objective"]),
 ):
     jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

@@ -25,10 +25,12 @@ from bayeslaw.plan.hindsight import Hindsight, hindsight
 from bayeslaw.plan.information import Information, information
 from bayeslaw.plan.limited import keeping, with_limits
 from bayeslaw.plan.limits import Term, limits
+from bayeslaw.plan.objective import plain_losses
 from bayeslaw.plan.optimum import Optimum, price
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk
+from bayeslaw.plan.routing import Confusion, confusion_of
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
 from bayeslaw.plan.trade import Traded, trade
 from bayeslaw.plan.written import write_json, written
@@ -41,7 +43,7 @@ class Plan:
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
     thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
     whether any law passed the gate; else this is the plan of a fit that failed it. forgetting: a
-    fit of laws of other branches, or none.
+    fit of laws of other branches, or none. confusion: where a router sends text, or none.
 
     What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
     asked for, and by `to_json`.
@@ -64,6 +66,7 @@ class Plan:
     fitted: Ensemble = field(repr=False)
     hardware: Hardware | None = None
     forgetting: Ensemble | None = field(default=None, repr=False)
+    confusion: Confusion | None = None
 
     @property
     def not_assessable(self) -> tuple[tuple[str, str], ...]:
@@ -75,6 +78,11 @@ class Plan:
         """Every assessable arrangement at its own optimum."""
         every = (self.chosen, *self.others)
         return {c.arrangement: c for c in every if c.kind == "optimum"}
+
+    def losses_of(self, c: Candidate) -> np.ndarray:
+        """Losses of a candidate on every domain, (draw, domain), nats: also where the objective is
+        another."""
+        return plain_losses(self.asked, c)
 
     @cached_property
     def hindsight(self) -> Hindsight:
@@ -247,6 +255,7 @@ def plan(
     seed: int = 0,
     hardware: Hardware | None = None,
     forgetting: Ensemble | None = None,
+    routing: Mapping[str, Mapping[str, float]] | str | Path | None = None,
     **wishes: Unpack[Wishes],
 ) -> Plan:
     """Choose the arrangement and its N, D and D′ₖ that minimise ρ(Σ wₖ Lₖ) within a budget.
@@ -261,8 +270,9 @@ def plan(
     the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
     good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
     `hardware.flops(gpu_hours=…)` is a budget. forgetting: a fit of laws of other branches to the
-    same domains, for what shares of replay keep from being forgotten. wishes: what else is asked of
-    it, see `Wishes`.
+    same domains, for what shares of replay keep from being forgotten. routing: domain -> branch ->
+    the share of its text that a router sends there, or a file of it (`read_confusion`): with
+    `forgetting`, the loss of the whole system. wishes: what else is asked of it, see `Wishes`.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
@@ -271,9 +281,14 @@ def plan(
     if forgetting is not None:
         forgetting = forgetting.accept(accept)
         also += forgetting_faults(fitted, forgetting)
+    also.unless(
+        routing is None or forgetting is not None,
+        "routing needs forgetting: a fit of `forgetting`, for what branches lose on other domains",
+    )
+    sent = also.of(lambda: confusion_of(routing, fitted.domains))
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
-    return replace(answer, forgetting=forgetting)
+    return replace(answer, forgetting=forgetting, confusion=sent)
 
 
 def answered(

@@ -12,6 +12,8 @@ import numpy as np
 
 from bayeslaw.laws import Run
 from bayeslaw.plan.data import STAGES
+from bayeslaw.plan.objective import objective_said
+from bayeslaw.plan.routing import routing_said
 from bayeslaw.whole import whole
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def written(p: Plan) -> dict[str, Any]:
         "kind": p.kind,
         "prob": p.prob,
         "loss": said(p, c.totals),
-        "domains": {d: said(p, c.losses[:, k]) for k, d in enumerate(p.domains)},
+        "objective": objective_said(p.asked, c, p.prob),
+        "domains": {d: said(p, p.losses_of(c)[:, k]) for k, d in enumerate(p.domains)},
         "weights": {d: float(w) for d, w in zip(p.domains, p.weights, strict=True)},
         "p_best": p.p_best,
         "p_best_of": {a: p.p_best_of(a) for a in p.by_arrangement},
@@ -67,6 +70,7 @@ def written(p: Plan) -> dict[str, Any]:
         "chances": _chances(p),
         "experts": _alternatives(p, p.experts, "experts"),
         "replay": _alternatives(p, p.replay, "replay"),
+        "routing": _routing(p),
         "region": _region(p),
         "own_optima": _own_optima(p),
         "evpi": p.information.evpi,
@@ -80,6 +84,7 @@ def written(p: Plan) -> dict[str, Any]:
             {
                 "name": o.name,
                 **_brief(p, o),
+                "objective": objective_said(p.asked, o, p.prob),
                 "regret": p.regret(o),
                 "p_plan_beats": float((c.totals < o.totals).mean()),
             }
@@ -228,6 +233,12 @@ def _alternatives(p: Plan, tried: Alternatives, named: str) -> dict[str, Any]:
         found.append(entry)
     key = "counts" if named == "experts" else "shares"
     return {"not_assessable": tried.unassessable or None, key: found}
+
+
+def _routing(p: Plan) -> dict[str, Any] | None:
+    if p.confusion is None or p.forgetting is None:
+        return None
+    return routing_said(p, p.confusion, p.forgetting)
 
 
 def _region(p: Plan) -> dict[str, Any]:

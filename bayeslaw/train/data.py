@@ -132,10 +132,23 @@ def ngram_losses(text: np.ndarray, windows: np.ndarray, vocabulary: int = 256) -
     Orders 1 to 3 for bytes; fewer for a larger vocabulary, whose n-grams do not fit in a table.
     Each order falls back on the one below: p = (n(context, next) + 4 p_below) / (n(context) + 4).
     """
-    orders = max(1, int(np.log(TABLE) / np.log(vocabulary) + 1e-9))
-    tables = [_counted(text, n, vocabulary) for n in range(1, orders + 1)]
+    grams = Grams(text, vocabulary)
     parts = [windows[i : i + ROWS] for i in range(0, max(1, len(windows)), ROWS)]
-    return np.concatenate([_losses(tables, len(text), part, vocabulary) for part in parts])
+    return np.concatenate([grams.losses(part) for part in parts])
+
+
+class Grams:
+    """n-grams of a text, counted."""
+
+    def __init__(self, text: np.ndarray, vocabulary: int = 256):
+        orders = max(1, int(np.log(TABLE) / np.log(vocabulary) + 1e-9))
+        self.tables = [_counted(text, n, vocabulary) for n in range(1, orders + 1)]
+        self.size, self.vocabulary = len(text), vocabulary
+
+    def losses(self, windows: np.ndarray) -> np.ndarray:
+        """As `ngram_losses`, of windows of two tokens or more; orders up to their length."""
+        tables = self.tables[: windows.shape[1]]
+        return _losses(tables, self.size, windows, self.vocabulary)
 
 
 def _losses(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -35,18 +36,34 @@ BLOCK = {
 }
 
 
-def export(checkpoint: str | Path, out: str | Path) -> Shape:
+def export(
+    checkpoint: str | Path, out: str | Path, files: Mapping[str, str] | None = None
+) -> Shape:
     """Write the model of a checkpoint to a new folder, with the tokenizer of its sweep if it has
-    one and the tokens that it was trained on. Raises `SweepError` for a file that is no checkpoint
-    and a folder that is there."""
+    one and the tokens that it was trained on. files: name -> what else goes there. Raises
+    `SweepError` for a file that is no checkpoint and a folder that is there."""
+    shape, weights, tokens = _weights(Path(checkpoint))
+    write_llama(shape, weights, out, tokens, _tokenizer(Path(checkpoint)), files)
+    return shape
+
+
+def read_checkpoint(checkpoint: str | Path) -> Decoder:
+    """The model of a checkpoint. Raises `SweepError` for a file that is none."""
+    shape, weights, _ = _weights(Path(checkpoint))
+    model = Decoder(shape)
+    model.load_state_dict(weights)
+    return model
+
+
+def _weights(checkpoint: Path) -> tuple[Shape, dict[str, Tensor], int]:
+    """With the tokens that the model was trained on; 0 where that is not known."""
     try:
-        tensors, about = read(Path(checkpoint))
+        tensors, about = read(checkpoint)
         shape = Shape(**about["shape"])
     except (Unreadable, KeyError, TypeError) as error:
         raise SweepError(f"not a checkpoint of a sweep: {error}") from None
     weights = {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
-    write_llama(shape, weights, out, about.get("tokens", 0), _tokenizer(Path(checkpoint)))
-    return shape
+    return shape, weights, about.get("tokens", 0)
 
 
 def _tokenizer(checkpoint: Path) -> str:
@@ -59,11 +76,17 @@ def _tokenizer(checkpoint: Path) -> str:
 
 
 def write_llama(
-    s: Shape, weights: dict[str, Tensor], out: str | Path, tokens: int = 0, tokenizer: str = ""
+    s: Shape,
+    weights: dict[str, Tensor],
+    out: str | Path,
+    tokens: int = 0,
+    tokenizer: str = "",
+    files: Mapping[str, str] | None = None,
 ) -> None:
     """Write weights, named as a `Decoder`'s, as `LlamaForCausalLM` reads them. The folder appears
     when it is whole. tokens: that the model was trained on; 0 where that is not known. tokenizer:
-    of `tokenizers`, as JSON. Raises `SweepError` where the folder is there."""
+    of `tokenizers`, as JSON. files: name -> what else goes there. Raises `SweepError` where the
+    folder is there."""
     out = Path(out)
     if out.exists():
         raise SweepError(f"{out} is there already; name a new folder")
@@ -76,8 +99,9 @@ def write_llama(
     try:
         beside.mkdir(parents=True)
         (beside / "config.json").write_text(json.dumps(config_of(s, tokens), indent=1) + "\n")
-        if tokenizer:
-            (beside / TOKENIZER).write_text(tokenizer)
+        others = {TOKENIZER: tokenizer} if tokenizer else {}
+        for name, text in {**others, **(files or {})}.items():
+            (beside / name).write_text(text, encoding="utf-8")
         tensors = {n: t.detach().cpu().float().contiguous().clone() for n, t in theirs.items()}
         save_file(tensors, beside / "model.safetensors", {"format": "pt"})
         beside.replace(out)

@@ -26,8 +26,8 @@ from bayeslaw.train.export import verify_weights
 from bayeslaw.train.gather import corpus_folder, gather
 from bayeslaw.train.model import verified
 from bayeslaw.train.price import Price, cell_flops, prices
-from bayeslaw.train.table import COLUMNS, manifest_json, runs_csv, timings_csv
-from bayeslaw.train.work import Work, finished
+from bayeslaw.train.table import COLUMNS, manifest_json, models_csv, runs_csv, timings_csv
+from bayeslaw.train.work import MODEL, Work, finished
 from bayeslaw.whole import whole
 
 __all__ = ["COLUMNS", "SweepResult", "run_sweep"]
@@ -58,7 +58,8 @@ def run_sweep(
     """Train what is missing of the sweep in `path` and write its table.
 
     runs/<name>/sweep.toml writes runs/<name>.csv, and manifest.json and timings.csv beside the
-    sweep; with `out`, runs.csv and the two beside it in that folder. Cells lie in `work/`, named
+    sweep; with `out`, runs.csv and the two beside it in that folder. With `keep_models` models.csv
+    says where each model is. Cells lie in `work/`, named
     by the hash of all that decides them: a sweep that was killed goes on where it was, within a
     cell too, and ends in the same bytes. A dry run prices the cells and trains nothing.
 
@@ -136,6 +137,10 @@ def _trained(
     flops = {c: cell_flops(spec, c, corpus.vocabulary) for c in plan}
     params = {w: s.params for w, s in shapes.items()}
     _write(folder / "timings.csv", timings_csv(results, params, flops))
+    if spec.keep_models:
+        places = {c: Path("work") / c.key / MODEL for c in plan.models}
+        kept = {c: p for c, p in places.items() if (folder / p).is_file()}
+        _write(folder / "models.csv", models_csv(spec, kept, corpus.vocabulary))
     return SweepResult(
         table, rows, len(missing), len(results) - len(missing),
         sum(r["status"] != "ok" for r in results.values()),

@@ -21,6 +21,10 @@ COLUMNS = (
     "branch", "domain", "loss", "loss_se", "unique_tokens", "unique_specialize_tokens", "epochs",
     "specialize_epochs", "recipe", "replay", "distill", "flops", "experts", "status",
 )  # fmt: skip
+MODELS = (
+    "sweep", "run_id", "lineage", "seed", "params", "pretrain_tokens", "specialize_tokens",
+    "branch", "recipe", "flops", "checkpoint",
+)  # fmt: skip
 TIMES = ("cell", "stage", "width", "params", "flops", "seconds", "device")
 
 
@@ -53,6 +57,20 @@ def _rows(
         ]
         for domain, loss, se in result["rows"]
     ]  # fmt: skip
+
+
+def models_csv(spec: SweepSpec, kept: Mapping[Cell, Path], vocabulary: int) -> str:
+    """Where the models are that a sweep has kept: a row for each."""
+    rows = [
+        [
+            spec.name, c.run_id, c.lineage, c.seed, spec.rule.shape(c.width, vocabulary).params,
+            c.pretrain_tokens, c.specialize_tokens, c.branch,
+            c.second_stage.recipe if c.branch else "",
+            f"{history_flops(spec, c, vocabulary):.6g}", place.as_posix(),
+        ]
+        for c, place in kept.items()
+    ]  # fmt: skip
+    return _csv(MODELS, rows)
 
 
 def _epochs(tokens: int, unique: int | None) -> str:

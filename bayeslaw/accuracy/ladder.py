@@ -1,0 +1,258 @@
+"""The ladder: a posterior of the map from loss to accuracy, of several tasks (two steps: designs to
+losses by the laws, losses to accuracies by this)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import xarray as xr
+from numpyro.distributions import biject_to
+from numpyro.infer import MCMC, NUTS, init_to_value
+
+from bayeslaw.accuracy.table import Scores
+from bayeslaw.errors import FitError
+from bayeslaw.infer.diagnose import MAX_R_HAT, MIN_ESS, array_stats
+from bayeslaw.infer.model import spread_prior
+from bayeslaw.infer.precision import double
+from bayeslaw.laws.accuracy import Accuracy
+from bayeslaw.whole import whole
+
+SCHEMA = 1
+LAW = Accuracy()
+# Times the binomial error of an accuracy: models that answer the same items differ by less.
+NOISE = dist.LogNormal(math.log(0.7), 0.5)
+CHAINS, WARMUP, DRAWS = 4, 800, 1000
+LEAST = 4  # rows of a task: fewer say nothing of a curve
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """theta: parameter of the law `accuracy` -> (draw, task). noise: (draw,), times the binomial
+    error. domains, chance, items: of each task. losses: least and largest loss that each was fitted
+    to. failures: why it is not to be relied on; empty when it is."""
+
+    tasks: tuple[str, ...]
+    domains: tuple[str, ...]
+    chance: np.ndarray
+    items: np.ndarray
+    losses: np.ndarray
+    theta: Mapping[str, np.ndarray]
+    noise: np.ndarray
+    failures: tuple[str, ...]
+    about: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+    def accept(self, accept: bool = False) -> Ladder:
+        """Self, when it may be used; else `FitError`, unless `accept`."""
+        if self.passed or accept:
+            return self
+        raise FitError(
+            f"the map to accuracy did not pass its checks ({'; '.join(self.failures)}). "
+            "Use --accept (accept=True) to go on all the same"
+        )
+
+    def number(self, task: str) -> int:
+        """Raises `FitError` for a task that it was not fitted to."""
+        if task not in self.tasks:
+            raise FitError(f"unknown task '{task}'; there is {', '.join(self.tasks)}")
+        return self.tasks.index(task)
+
+    @cached_property
+    def draws(self) -> int:
+        return len(self.noise)
+
+    def rows(self, draws: int, seed: int = 0) -> np.ndarray:
+        """As many rows of its draws, in an order of chance: the laws' draws know nothing of it."""
+        rng = np.random.default_rng([seed, 29])
+        whole = -(-draws // self.draws)
+        return np.concatenate([rng.permutation(self.draws) for _ in range(whole)])[:draws]
+
+    def accuracies(
+        self, task: str, losses: np.ndarray, noisy: bool = False, seed: int = 0
+    ) -> np.ndarray:
+        """Draws of accuracy from draws of loss (draw, …), the same shape. noisy: as measured on the
+        task's items, within 0 and 1; else the curve."""
+        t, rows = self.number(task), self.rows(len(losses), seed)
+        shape = (-1, *[1] * (losses.ndim - 1))
+        p = SimpleNamespace(**{n: v[rows, t].reshape(shape) for n, v in self.theta.items()})
+        mean = np.asarray(LAW.value(losses, self.chance[t], p))
+        if not noisy:
+            return mean
+        rng = np.random.default_rng([seed, 31])
+        sd = self.noise[rows].reshape(shape) * np.sqrt(mean * (1 - mean) / self.items[t])
+        return np.clip(mean + sd * rng.standard_normal(mean.shape), 0.0, 1.0)
+
+    def save(self, path: str | Path) -> Path:
+        """Write netCDF, atomically; plain ArviZ opens it."""
+
+        def over(values: np.ndarray, *dims: str) -> tuple[tuple[str, ...], np.ndarray]:
+            chains = self.about["chains"]
+            return ("chain", "draw", *dims), values.reshape(chains, -1, *values.shape[1:])
+
+        data = {n: over(v, "task") for n, v in self.theta.items()} | {"noise": over(self.noise)}
+        posterior = xr.Dataset(data, coords={"task": list(self.tasks)})
+        said = {
+            "schema": SCHEMA, "tasks": self.tasks, "domains": self.domains,
+            "chance": self.chance.tolist(), "items": self.items.tolist(),
+            "losses": self.losses.tolist(), "failures": self.failures, "about": dict(self.about),
+        }  # fmt: skip
+        tree = xr.DataTree.from_dict({"posterior": posterior})
+        tree.attrs = {"bayeslaw_ladder": json.dumps(said)}
+        with whole(path) as beside:
+            tree.to_netcdf(beside, engine="h5netcdf")
+        return Path(path)
+
+
+def read_ladder(path: str | Path) -> Ladder:
+    """What `Ladder.save` wrote. Raises `FitError` when the file is none."""
+    path = Path(path)
+    remedy = f"`bayeslaw fit tasks.csv --law accuracy --out {path}` writes it"
+    if not path.is_file():
+        raise FitError(f"{path}: no such file; {remedy}")
+    try:
+        tree = xr.open_datatree(path, engine="h5netcdf").load()
+        said = json.loads(tree.attrs["bayeslaw_ladder"])
+    except Exception as error:
+        raise FitError(f"{path}: no map from loss to accuracy; {remedy}") from error
+    found = {str(n): v.to_numpy() for n, v in tree["posterior"].to_dataset().data_vars.items()}
+    flat = {n: v.reshape(-1, *v.shape[2:]) for n, v in found.items()}
+    return Ladder(
+        tuple(said["tasks"]), tuple(said["domains"]), np.array(said["chance"]),
+        np.array(said["items"]), np.array(said["losses"]),
+        {n: flat[n] for n in LAW.parameters}, flat["noise"], tuple(said["failures"]), said["about"],
+    )  # fmt: skip
+
+
+def fit_accuracy(scores: Scores, seed: int = 0, draws: int = DRAWS) -> Ladder:
+    """The posterior of accuracy = c + (1 - c - ε) sigmoid(k (m - L)), partially pooled over tasks.
+
+        accuracy ~ Normal(curve, √((s b)² + (slope · loss_se)²)),   s ~ LogNormal(log .7, .5)
+
+    b: the binomial error. NUTS of `CHAINS` chains; the gate is that of `fit` (R-hat, ESS,
+    divergences). Raises `FitError` for a task of fewer than `LEAST` rows.
+    """
+    t, tasks = scores.table, scores.tasks
+    counts = t["task"].value_counts()
+    if few := [f"{n} ({counts[n]})" for n in tasks if counts[n] < LEAST]:
+        raise FitError(f"fewer than {LEAST} rows of {', '.join(few)}: evaluate more models")
+    member = np.array([tasks.index(n) for n in t["task"]])
+    first = [int(np.flatnonzero(member == i)[0]) for i in range(len(tasks))]
+    chance, items = (t[c].to_numpy(float)[first] for c in ("chance", "items"))
+    accuracy, count = t["accuracy"].to_numpy(float), t["items"].to_numpy(float)
+    smooth = (accuracy * count + 1) / (count + 2)
+    data = {
+        "member": member,
+        "loss": t["loss"].to_numpy(float),
+        "loss_se": t["loss_se"].fillna(0.0).to_numpy(float),
+        "chance": chance[member],
+        "binomial": np.sqrt(smooth * (1 - smooth) / count),
+        "accuracy": accuracy,
+    }
+    with double():
+        kernel = NUTS(
+            _model, dense_mass=True, max_tree_depth=8, target_accept_prob=0.9,
+            init_strategy=init_to_value(values=_start(data, len(tasks))),
+        )  # fmt: skip
+        mcmc = MCMC(
+            kernel, num_warmup=WARMUP, num_samples=draws, num_chains=CHAINS,
+            chain_method="vectorized", progress_bar=False,
+        )  # fmt: skip
+        mcmc.run(jax.random.key(seed), tasks=len(tasks), **data)
+        drawn = {n: np.asarray(v) for n, v in mcmc.get_samples(group_by_chain=True).items()}
+        diverging = int(np.asarray(mcmc.get_extra_fields()["diverging"]).sum())
+    latent = [v.reshape(CHAINS, draws, -1) for n, v in drawn.items() if n not in LAW.parameters]
+    failures, checks = _gate(np.concatenate(latent, -1), diverging)
+    losses = [[f(data["loss"][member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
+    about = {
+        "chains": CHAINS, "rows": len(t), "left_out": scores.left_out, "digest": scores.digest,
+        "seed": seed, "formula": LAW.formula, "source": LAW.source, **checks,
+    }  # fmt: skip
+    theta = {n: drawn[n].reshape(-1, len(tasks)) for n in LAW.parameters}
+    domains = tuple(t["domain"].iloc[first])
+    return Ladder(
+        tasks, domains, chance, items, np.array(losses, float), theta, drawn["s"].reshape(-1),
+        failures, about,
+    )  # fmt: skip
+
+
+def _model(tasks: int, member: Any, loss: Any, loss_se: Any, chance: Any, binomial: Any,
+           accuracy: Any) -> None:  # fmt: skip
+    values = {n: _over_tasks(n, q, tasks)[member] for n, q in LAW.parameters.items()}
+    p = SimpleNamespace(**values)
+    mean = LAW.value(loss, chance, p)
+    rise = jax.nn.sigmoid(p.k_steep * (p.m_middle - loss))
+    slope = (1 - chance - p.e_ceiling) * p.k_steep * rise * (1 - rise)
+    s = numpyro.sample("s", NOISE)
+    sd = jnp.sqrt((s * binomial) ** 2 + (slope * loss_se) ** 2)
+    numpyro.sample("accuracy", dist.Normal(mean, sd), obs=accuracy)
+
+
+def _over_tasks(name: str, q: Any, tasks: int) -> Any:
+    """One value for each task, pooled as laws' parameters are over domains."""
+    to_support = biject_to(q.prior.support)
+    mean = numpyro.sample(f"{name}_mean", q.prior)
+    if tasks == 1:
+        return numpyro.deterministic(name, mean[None])
+    mean = to_support.inv(mean)
+    spread = numpyro.sample(f"{name}_spread", spread_prior(q.spread))
+    offset = numpyro.sample(f"{name}_offset", dist.Normal(0, 1).expand([tasks]).to_event())
+    return numpyro.deterministic(name, to_support(mean + spread * offset))
+
+
+def _start(data: Mapping[str, np.ndarray], tasks: int) -> dict[str, Any]:
+    """Where chains start: the middle at the median loss, one nat steep."""
+    values = {
+        "e_ceiling_mean": 0.1, "k_steep_mean": 1.5,
+        "m_middle_mean": float(np.median(data["loss"])), "s": 1.0,
+    }  # fmt: skip
+    more = {f"{n}_spread": q.spread / 2 for n, q in LAW.parameters.items()}
+    offsets = {f"{n}_offset": np.zeros(tasks) for n in LAW.parameters}
+    return values | (more | offsets if tasks > 1 else {})
+
+
+def _gate(z: np.ndarray, diverging: int) -> tuple[tuple[str, ...], dict[str, float]]:
+    """What fails, and the numbers, of draws (chain, draw, coordinate)."""
+    columns, stats = np.moveaxis(z, -1, 0), array_stats()
+    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
+    ess = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
+    tail = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail",
+                                  prob=(0.05, 0.95))))  # fmt: skip
+    failures = []
+    if not r_hat <= MAX_R_HAT:
+        failures.append(f"R-hat {r_hat:.3f} > {MAX_R_HAT}")
+    if not min(ess, tail) >= MIN_ESS:
+        failures.append(f"ESS {min(ess, tail):.0f} < {MIN_ESS:.0f}")
+    if diverging:
+        failures.append(f"{diverging} divergent transitions")
+    said = {"r_hat": r_hat, "ess_bulk": ess, "ess_tail": tail, "divergences": diverging}
+    return tuple(failures), said
+
+
+def summary(ladder: Ladder) -> list[dict[str, Any]]:
+    """Each task: its parameters' means and 90 % intervals, and the range of losses fitted."""
+    found = []
+    for i, task in enumerate(ladder.tasks):
+        values = {}
+        for n, v in ladder.theta.items():
+            low, high = np.quantile(v[:, i], [0.05, 0.95])
+            values[n] = {"mean": float(v[:, i].mean()), "interval": [float(low), float(high)]}
+        found.append({
+            "task": task, "domain": ladder.domains[i], "chance": float(ladder.chance[i]),
+            "losses": ladder.losses[i].tolist(), "parameters": values,
+        })  # fmt: skip
+    return found

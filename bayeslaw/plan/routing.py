@@ -1,0 +1,194 @@
+"""Routing that errs: the loss of a whole system, text on the branches that it is sent to.
+
+    Σ_k w_k Σ_j ρ_kj L_kj
+
+ρ_kj: the share of domain k's text that goes to branch j, as a router was measured. L_kk is the
+plan's own; L_kj of another branch is told by a fit of laws of other branches (`forgetting`).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from bayeslaw.errors import PlanError
+from bayeslaw.infer.ensemble import Ensemble
+from bayeslaw.infer.precision import double
+from bayeslaw.laws import Run
+from bayeslaw.plan.outlook import Outlook
+
+if TYPE_CHECKING:
+    from bayeslaw.plan.plan import Plan
+
+COLUMNS = ("domain", "branch", "share")
+WHOLE = 1e-3  # by which shares of a domain may miss 1: they are written with few digits
+ONE = ("generalist", "joint")  # one model: nothing is sent
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """shares: ρ, (domain, branch), in the order of `names`; rows sum to 1. router: what sent it."""
+
+    names: tuple[str, ...]
+    shares: np.ndarray
+    router: str = ""
+
+    @classmethod
+    def of(cls, table: Any, domains: Sequence[str], router: str = "") -> Confusion:
+        """From domain -> branch -> share. Raises `PlanError` with every fault; a branch that is not
+        named has none."""
+        faults = [f"no domain '{d}'" for d in domains if d not in table]
+        shares = np.zeros((len(domains), len(domains)))
+        for k, d in enumerate(domains):
+            for j, share in dict(table.get(d, {})).items():
+                number = isinstance(share, (int, float)) and 0 <= share <= 1
+                if j not in domains:
+                    faults.append(f"'{d}' is sent to '{j}', which is no domain of the plan")
+                elif not number:
+                    faults.append(f"share of '{d}' on '{j}' is {share!r}; it must be 0 to 1")
+                else:
+                    shares[k, list(domains).index(j)] = share
+            total = float(shares[k].sum())
+            if d in table and abs(total - 1) > WHOLE:
+                faults.append(f"shares of '{d}' sum to {total:g}, not 1")
+        if faults:
+            raise PlanError("the routing cannot be used: " + "; ".join(dict.fromkeys(faults)))
+        return cls(tuple(domains), shares / shares.sum(1, keepdims=True), router)
+
+
+def read_confusion(path: str | Path, domains: Sequence[str]) -> Confusion:
+    """What `bayeslaw route --out` wrote (its `confusion`), or a CSV of domain, branch, share.
+    Raises `PlanError`."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".csv":
+            rows = list(csv.DictReader(text.splitlines()))
+            table: dict[str, dict[str, float]] = {}
+            for row in rows:
+                table.setdefault(row["domain"], {})[row["branch"]] = float(row["share"])
+            return Confusion.of(table, domains)
+        said = json.loads(text)
+        return Confusion.of(said["confusion"], domains, str(said.get("by", "")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PlanError(
+            f"{path}: not what `bayeslaw route --out` writes, nor a CSV of "
+            f"{', '.join(COLUMNS)} ({type(error).__name__}: {error})"
+        ) from None
+
+
+def confusion_of(
+    given: Mapping[str, Mapping[str, float]] | str | Path | None, domains: Sequence[str]
+) -> Confusion | None:
+    """From shares or their file. Raises `PlanError`."""
+    if given is None:
+        return None
+    if isinstance(given, (str, Path)):
+        return read_confusion(given, domains)
+    return Confusion.of(given, domains)
+
+
+@dataclass(frozen=True)
+class System:
+    """A candidate as a whole. totals: its loss, (draw,), nats; own: were all text sent right."""
+
+    name: str
+    totals: np.ndarray
+    own: np.ndarray
+
+
+@dataclass(frozen=True)
+class Off:
+    """Draws of what branches lose on other domains. outlook: of laws of other branches; order: the
+    numbers of the plan's domains among theirs."""
+
+    outlook: Outlook
+    order: tuple[int, ...]
+
+    @classmethod
+    def of(cls, forgetting: Ensemble, names: Sequence[str], kind: str, draws: int) -> Off:
+        order = tuple(forgetting.domains.index(n) for n in names)
+        known = forgetting.discrepancy is not None
+        return cls(Outlook.of(forgetting, kind if known else "mean", draws), order)
+
+    def losses(self, run: Run, replay: float = 0.0) -> np.ndarray:
+        """L, (draw, domain, branch), of the branches of a design: fields (domain,)."""
+        found = []
+        for n, d, split in zip(*run[:3], strict=True):
+            branch = Run(float(n), float(d), float(split), replay=float(replay))
+            found.append(np.exp(np.asarray(_log_loss(self.outlook, branch)))[:, list(self.order)])
+        return np.stack(found, -1)
+
+
+@jax.jit
+def _log_loss(outlook: Outlook, run: Run) -> jax.Array:
+    return outlook.log_loss(run)
+
+
+def system_losses(
+    shares: np.ndarray, weights: np.ndarray, own: np.ndarray, off: np.ndarray
+) -> np.ndarray:
+    """Σ_k w_k (ρ_kk L_kk + Σ_{j≠k} ρ_kj L_kj), (draw,), from own (draw, domain) and off (draw,
+    domain, branch), whose diagonal is not looked at."""
+    apart = shares * (1 - np.eye(len(shares)))
+    each = own * np.diag(shares) + np.einsum("kj,xkj->xk", apart, off)
+    return each @ weights
+
+
+def systems(p: Plan, confusion: Confusion, forgetting: Ensemble) -> list[System]:
+    """The plan, and everything beside it that laws of other branches can speak of: not what has no
+    first stage."""
+    with double():
+        off = Off.of(forgetting, p.domains, p.kind, p.asked.outlook.draws)
+        found = []
+        for c in (p.chosen, *p.others):
+            own = p.losses_of(c)
+            right = own @ p.weights
+            if c.arrangement in ONE:
+                found.append(System(c.name, right, right))
+            elif np.asarray(c.run.pretrain_tokens).all():
+                totals = system_losses(confusion.shares, p.weights, own, off.losses(c.run))
+                found.append(System(c.name, totals, right))
+        for one in p.replay.each:
+            if one.losses is None or p.asked.outlook.objective is not None:
+                continue
+            away = off.losses(one.run, one.value)
+            totals = system_losses(confusion.shares, p.weights, one.losses, away)
+            found.append(System(f"replay {one.value:g}", totals, one.losses @ p.weights))
+    return found
+
+
+def routing_said(p: Plan, confusion: Confusion, forgetting: Ensemble) -> dict[str, Any]:
+    """What goes into plan.json."""
+    from bayeslaw.plan.written import said
+
+    found = systems(p, confusion, forgetting)
+    one = next((s for s in found if s.name == "generalist"), None)
+    mine = found[0]
+    return {
+        "router": confusion.router or None,
+        "confusion": {
+            d: dict(zip(p.domains, map(float, row), strict=True))
+            for d, row in zip(p.domains, confusion.shares, strict=True)
+        },
+        "right": float(p.weights @ np.diag(confusion.shares)),
+        "best": min(found, key=lambda s: float(s.totals.mean())).name,
+        "p_plan_beats_generalist": None if one is None or one is mine
+        else float((mine.totals < one.totals).mean()),
+        "systems": [
+            {
+                "name": "plan" if s is mine else s.name,
+                "loss": said(p, s.totals),
+                "own": said(p, s.own),
+                "costs": said(p, s.totals - s.own),
+            }
+            for s in found
+        ],
+    }  # fmt: skip
