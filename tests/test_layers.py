@@ -31,7 +31,9 @@ MAY = {
     "sweep": {"errors", "quantity"},
     "train": {"corpus", "sweep", "runs", "cost", "errors", "whole"},
     "verify": {"plan", "sweep", "backtest", "infer", "laws", "runs", "cost", "errors", "whole"},
+    "report": {"verify", "plots", "plan", "infer", "laws", "errors", "quantity", "whole"},
     "cli": {
+        "report",
         "calibrate",
         "verify",
         "sweep",
@@ -59,6 +61,7 @@ MAY = {
         "laws",
         "errors",
         "verify",
+        "report",
     },
     "__main__": {"cli"},
 }
@@ -74,6 +77,7 @@ WITHOUT = {
     "bayeslaw.infer.fit": {"torch"},
     "bayeslaw.plan": {"torch"},
     "bayeslaw.verify": {"torch"},
+    "bayeslaw.report": {"torch", "matplotlib", "arviz_plots"},
     "bayeslaw.sweep": {"jax", "torch"},
     "bayeslaw.corpus": {"jax", "torch"},
     "bayeslaw.train.study": {"jax", "numpyro", "pandas"},

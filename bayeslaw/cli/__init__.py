@@ -1,5 +1,5 @@
 """The command line: import, schema, laws, fit, check, compare, backtest, forecast, plan, frontier,
-suggest, verify, sweep, export, domains.
+suggest, report, verify, sweep, export, domains.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -12,7 +12,14 @@ import sys
 
 import typer
 
-from bayeslaw.cli import data, inference, planning, training, verifying  # noqa: F401 (their commands)
+from bayeslaw.cli import (  # noqa: F401 (their commands)
+    data,
+    inference,
+    planning,
+    reporting,
+    training,
+    verifying,
+)
 from bayeslaw.cli.app import (
     DONE,
     FAILED_CHECKS,
@@ -41,7 +48,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """One call of the command line: its exit code, with errors told and not raised."""
-    session = Session()
+    session = Session(tuple(arguments))
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, "bayeslaw", standalone_mode=False, obj=session)

@@ -41,7 +41,7 @@ class Plan:
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
     thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
     whether any law passed the gate; else this is the plan of a fit that failed it. forgetting: a
-    fit of laws of other branches, or none.
+    fit of laws of other branches, or none. stretch, seed: as they were given.
 
     What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
     asked for, and by `to_json`.
@@ -64,6 +64,8 @@ class Plan:
     fitted: Ensemble = field(repr=False)
     hardware: Hardware | None = None
     forgetting: Ensemble | None = field(default=None, repr=False)
+    stretch: float = 4.0
+    seed: int = 0
 
     @property
     def not_assessable(self) -> tuple[tuple[str, str], ...]:
@@ -273,7 +275,7 @@ def plan(
         also += forgetting_faults(fitted, forgetting)
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
-    return replace(answer, forgetting=forgetting)
+    return replace(answer, forgetting=forgetting, stretch=stretch, seed=seed)
 
 
 def answered(
