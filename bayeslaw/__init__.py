@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bayeslaw import plots
     from bayeslaw.backtest import Backtest, backtest
     from bayeslaw.calibrate import Calibration, calibrate
     from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
@@ -38,7 +39,7 @@ __all__ = [
     "Front", "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Report",
     "Run", "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__",
     "backtest", "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier",
-    "import_runs", "pareto", "plan", "point_fit", "reach", "read_posterior", "read_runs",
+    "import_runs", "pareto", "plan", "plots", "point_fit", "reach", "read_posterior", "read_runs",
     "report", "suggest", "verify",
 ]  # fmt: skip
 
@@ -63,12 +64,16 @@ _HOME = {
     "Front": "plan.pareto", "pareto": "plan.pareto",
 }  # fmt: skip
 
+_ROOMS = ("plots",)  # public as they are
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("bayeslaw")
+    if name in _ROOMS:
+        return importlib.import_module(f"bayeslaw.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayeslaw' has no attribute '{name}'")
     value = getattr(importlib.import_module(f"bayeslaw.{_HOME[name]}"), name)

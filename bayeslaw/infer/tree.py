@@ -110,9 +110,11 @@ def point_tree(spec: Spec, point: PointFit, runs: Runs) -> Any:
 
 
 def _design(runs: Runs) -> dict[str, np.ndarray]:
-    """What was trained: the inputs and the trunk of every run."""
+    """What was trained: the inputs and the trunk of every run, and the number of the domain that it
+    was measured on."""
     inputs = {n: runs.table[n].to_numpy(float) for n in _INPUTS}
-    return {**inputs, "trunk": lineages_of(runs)}
+    measured = np.array([runs.domains.index(d) for d in runs.table["domain"]])
+    return {**inputs, "trunk": lineages_of(runs), "measured_on": measured}
 
 
 def _terms(spec: Spec) -> dict[str, list[str]]:
@@ -142,6 +144,7 @@ def _dims(spec: Spec) -> dict[str, list[str]]:
     dims: dict[str, list[str]] = {
         "log_loss": ["run"],
         "trunk": ["run"],
+        "measured_on": ["run"],
         **{n: ["run"] for n in _INPUTS},
         "lineage_offset": ["lineage"],
     }

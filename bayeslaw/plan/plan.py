@@ -98,6 +98,11 @@ class Plan:
         first = float((self.chosen.totals[self.hindsight.rows] - self._best).mean())
         return first + float(candidate.totals.mean() - self.chosen.totals.mean())
 
+    def regrets(self, candidate: Candidate) -> np.ndarray:
+        """(draw,) what a candidate loses against the best that each draw allows within the budget,
+        nats, at the draws of `hindsight`."""
+        return candidate.totals[self.hindsight.rows] - self._best
+
     def p_best_of(self, arrangement: str) -> float:
         """Probability that no other arrangement (at its own optimum) has a lower loss."""
         least = np.min([c.totals for c in self.by_arrangement.values()], axis=0)
