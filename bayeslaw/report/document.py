@@ -89,7 +89,8 @@ def report(
         name = "POSTERIOR" if source is None else source.path
         found = next_runs(fitted, p, spend, name, accept)
         step(f"{p.file}: map", 0.4 + 0.4 * i / len(every))
-        told.append(Told(p, found, {"map": draw.map(p, i), "next": draw.next(found, i)}))
+        pictures = {"map": draw.map(p, i), "next": draw.next(found, i)}
+        told.append(Told(p, found, pictures, p.source is None and not isinstance(plans[i], Plan)))
     step("plots", 0.7)
     shown = [n for n in SECTIONS if every or n not in OF_PLANS]
     refused = traced if isinstance(traced, str) else ""

@@ -28,15 +28,18 @@ MANY = 24  # domains beyond which sizes are told by their range
 
 @dataclass(frozen=True)
 class Told:
-    """plan: what its file says. next: what to run next. pictures: by section."""
+    """plan: what its file says. next: what to run next. pictures: by section. stray: whether the
+    file does not say which posterior it was made with."""
 
     plan: Planned
     next: NextRuns
     pictures: Mapping[str, Sequence[Picture]] = field(default_factory=dict)
+    stray: bool = False
 
     @cached_property
     def against(self) -> list[str]:
-        return decision.against(self.plan)
+        stray = "The plan does not say which posterior it was made with: it is taken for this one."
+        return [*([stray] if self.stray else []), *decision.against(self.plan)]
 
     @property
     def what(self) -> str:

@@ -71,6 +71,12 @@ class Browser:
             browser.ask(f"{domain}.enable")
         return browser
 
+    def __enter__(self) -> Browser:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
         """The answer to a command; events on the way are noted."""
         self.count += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import tempfile
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.conftest import two_stage
 HOSTILE = ("<script>alert(1)</script>", "'\"><img src=x onerror=alert(2)>&amp; $x^2$")
 RUN = "</td></table><script>alert(3)</script>"
 FLOPS = 1e17
+_FOLDER = tempfile.TemporaryDirectory()
 
 
 def _each(first: float, second: float) -> dict[str, float]:
@@ -100,14 +102,15 @@ def posterior() -> Ensemble:
 
 
 @lru_cache
-def files(folder: Path) -> tuple[Path, Path]:
-    """The posterior and two plans of it, as files of a folder."""
+def files() -> tuple[Path, Path]:
+    """The posterior and a plan of it, in a folder that goes when the tests end."""
+    folder = Path(_FOLDER.name)
     source = Source.of(posterior().save(folder / "p.nc"))
     return folder / "p.nc", written(folder / "plan.json", posterior=dict(source.to_json()))
 
 
 @lru_cache
-def told(folder: Path) -> Report:
+def told() -> Report:
     """The report of both."""
-    path, plan = files(folder)
+    path, plan = files()
     return report(path, [plan])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bayeslaw import PlanError
@@ -25,8 +27,8 @@ def test_a_plan_is_read(tmp_path):
 def test_what_is_missing_is_named(tmp_path, name):
     plan = said()
     del plan[name]
-    path = written(tmp_path / "plan.json")
-    path.write_text(__import__("json").dumps(plan))
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan))
     with pytest.raises(PlanError, match=f"{name}: is missing; plan again"):
         read_planned(path)
 
