@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan, plan
     from bayeslaw.plan.suggest import Suggestion, suggest
     from bayeslaw.readers import Imported, import_runs
+    from bayeslaw.report.document import Report, report
     from bayeslaw.runs import Runs, read_runs
     from bayeslaw.verify.verification import Verification, verify
 
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
-    "Front", "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Run",
-    "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__",
+    "Front", "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Report",
+    "Run", "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__",
     "backtest", "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier",
     "import_runs", "pareto", "plan", "plots", "point_fit", "reach", "read_posterior", "read_runs",
-    "suggest", "verify",
+    "report", "suggest", "verify",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -59,6 +60,7 @@ _HOME = {
     "evaluate_plan": "plan.own", "Suggestion": "plan.suggest", "suggest": "plan.suggest",
     "Frontier": "plan.frontier", "frontier": "plan.frontier",
     "Verification": "verify.verification", "verify": "verify.verification",
+    "Report": "report.document", "report": "report.document",
     "Front": "plan.pareto", "pareto": "plan.pareto",
 }  # fmt: skip
 

@@ -1,5 +1,5 @@
 """The command line: import, schema, laws, fit, check, compare, backtest, forecast, plan, frontier,
-suggest, verify, sweep, export, domains, tasks, evaluate, route.
+suggest, report, verify, sweep, export, domains, tasks, evaluate, route.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -17,6 +17,7 @@ from bayeslaw.cli import (  # noqa: F401 (their commands)
     evaluating,
     inference,
     planning,
+    reporting,
     training,
     verifying,
 )
@@ -48,7 +49,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """One call of the command line: its exit code, with errors told and not raised."""
-    session = Session()
+    session = Session(tuple(arguments))
     command = typer.main.get_command(app)
     color = False if os.environ.get("NO_COLOR") else None  # no-color.org; None: where a terminal is
     try:

@@ -38,9 +38,15 @@ UsageError: type[Exception] = next(
 
 @dataclass
 class Session:
-    """What one call of the command line keeps beside its arguments."""
+    """One call of the command line: its arguments, as they were typed."""
 
+    arguments: tuple[str, ...] = ()
     debug: bool = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What makes the same again."""
+        return ("bayeslaw", *self.arguments)
 
 
 class Refused(BayeslawError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,7 @@ def laws(json: Json = False) -> None:
 
 @app.command()
 def fit(
+    ctx: typer.Context,
     runs: Tables,
     laws: LawNames = None,
     method: Annotated[Method, typer.Option(help="Exact, a preview, or the usual point.")] = "nuts",
@@ -95,6 +97,7 @@ def fit(
         ours = read_priors(priors)
     with progress("fitting") as step:
         fitted = fit_laws(table, laws or None, method, seed, likelihood, held, ours, progress=step)
+    fitted = replace(fitted, command=ctx.obj.command)
     fitted.save(out)
     others = {} if laws else left_out(table)
     took = time.perf_counter() - began

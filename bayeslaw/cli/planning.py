@@ -110,6 +110,7 @@ def forecast(
 @app.command()
 @wishing
 def plan(
+    ctx: typer.Context,
     posterior: Posterior,
     flops: Annotated[float | None, number("The budget, as 1e22.")] = None,
     targets: Annotated[
@@ -233,7 +234,8 @@ def plan(
                 accept=accept, designs=mine, kind=kind, on=on, epsilon=epsilon, hardware=hardware,
                 forgetting=lost, routing=routing, **wishes,
             )  # fmt: skip
-        said = {**chosen.to_json(), "posterior": Source.of(posterior).to_json()}
+        made = {"posterior": Source.of(posterior).to_json(), "command": ctx.obj.command}
+        said = {**chosen.to_json(), **made}
     if out is not None:
         write_json(said, out)
     if json:

@@ -36,7 +36,8 @@ class Ensemble:
     discrepancy: what the laws may get wrong beyond the sweep.
     contrasts: runs of other ways to train, which no law was fitted to. cost: of training, as
         the runs' own FLOPs say; None where that is not known. embeddings: whether N
-        counts them.
+        counts them. seed: of the fit. command: the command line that made it; empty where it was
+        made in Python.
     """
 
     members: tuple[Posterior, ...]
@@ -45,6 +46,8 @@ class Ensemble:
     contrasts: tuple[Contrast, ...] = ()
     cost: CostLaw | None = None
     embeddings: bool = False
+    seed: int | None = None
+    command: tuple[str, ...] = ()
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -196,6 +199,8 @@ class Ensemble:
                 "contrasts": [c.to_json() for c in self.contrasts],
                 "cost": self.cost and asdict(self.cost),
                 "embeddings": self.embeddings,
+                "seed": self.seed,
+                "command": self.command,
             }
         )
         with whole(path) as beside:
@@ -233,6 +238,8 @@ def read_posterior(path: str | Path) -> Ensemble:
         tuple(Contrast.from_json(c) for c in about.get("contrasts", ())),
         CostLaw(**about["cost"]) if about.get("cost") else None,
         about.get("embeddings", False),
+        about.get("seed"),
+        tuple(about.get("command", ())),
     )
 
 

@@ -118,7 +118,7 @@ def fit(
     tokens = (t["pretrain_tokens"] + t["specialize_tokens"]).to_numpy(float)
     cost = fit_cost(t["params"].to_numpy(float), tokens, t["flops"].to_numpy(float))
     return Ensemble(
-        tuple(members), found.standings, found.discrepancy, contrasts, cost, runs.embeddings
+        tuple(members), found.standings, found.discrepancy, contrasts, cost, runs.embeddings, seed
     )
 
 

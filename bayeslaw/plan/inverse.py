@@ -93,7 +93,7 @@ def reach(
             "loss", kind, epsilon, hardware,
         )  # fmt: skip
         if answer.p_reached >= prob:
-            return answer
+            return replace(answer, stretch=stretch, seed=seed)
     raise PlanError(
         f"budgets near {flops:.3g} FLOPs reach the targets with probability {prob:g} at designs "
         f"that the optimiser does not find again; it got {answer.p_reached:.3g}. Take more draws"

@@ -43,7 +43,8 @@ class Plan:
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
     thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
     whether any law passed the gate; else this is the plan of a fit that failed it. forgetting: a
-    fit of laws of other branches, or none. confusion: where a router sends text, or none.
+    fit of laws of other branches, or none. confusion: where a router sends text, or none. stretch,
+    seed: as they were given.
 
     What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
     asked for, and by `to_json`.
@@ -67,6 +68,8 @@ class Plan:
     hardware: Hardware | None = None
     forgetting: Ensemble | None = field(default=None, repr=False)
     confusion: Confusion | None = None
+    stretch: float = 4.0
+    seed: int = 0
 
     @property
     def not_assessable(self) -> tuple[tuple[str, str], ...]:
@@ -293,7 +296,7 @@ def plan(
     sent = also.of(lambda: confusion_of(routing, fitted.domains))
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
-    return replace(answer, forgetting=forgetting, confusion=sent)
+    return replace(answer, forgetting=forgetting, confusion=sent, stretch=stretch, seed=seed)
 
 
 def answered(
