@@ -13,7 +13,7 @@ PYTHON312 ?= $(shell for p in python3.12 $$(ls -d $$(pyenv root 2>/dev/null)/ver
   $$HOME/.pyenv/versions/3.12*/bin/python3.12 2>/dev/null); do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast calibrate lint types bench sweep docs fuzz wheel py312 clean help
+.PHONY: demo test test-fast calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
 help:
 	@echo "make demo       fit the bundled sweep, forecast, plan"
 	@echo "make test       lint, types and all tests"
@@ -23,7 +23,8 @@ help:
 	@echo "make docs       the documents as pages, warnings are errors"
 	@echo "make wheel      the wheel, built, installed and used from elsewhere"
 	@echo "make py312      the same on Python 3.12 without torch; skipped where there is none"
-	@echo "make bench      speed and error beside other tools, as ratios measured in one run"
+	@echo "make bench      time and error beside other tools, one table of ratios"
+	@echo "make bench-speed  fits, their growth, plans and tables, each on its own"
 	@echo "make sweep      train the bundled sweep again (about ten minutes on two cores)"
 
 .venv/bin/python:
@@ -65,6 +66,9 @@ calibrate: .venv/dev.stamp
 	$(PYTEST) -m sbc tests/test_calibrate.py --dist load
 
 bench: .venv/dev.stamp
+	BENCH_PYTHONS="$(PYTHON312)" $(BIN)/python bench/table.py
+
+bench-speed: .venv/dev.stamp
 	$(BIN)/python bench/fit.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/plan.py

@@ -131,6 +131,7 @@ class Runs:
     ) -> Runs:  # fmt: skip
         """The same checks as `read_runs`, on a table in memory."""
         faults: list[Fault] = []
+        table = table.drop(columns="_row", errors="ignore")
         ours, ignored = checked(table.copy(), name, name, map or {}, unit, faults)
         return assembled([ours], (name,), ignored, faults)
 
@@ -461,6 +462,8 @@ def _misnamed(header: Sequence[str]) -> str:
     for i, name in enumerate(header):
         if len(name) > NAME_MOST:
             return f"column {i + 1} has a name of {len(name)} characters; is this a table?"
+        if name == "_row":
+            return "a column '_row', which is a name of ours; rename it"
         if not printable(name):
             return f"column {i + 1}, {name!r}: a control character in its name; rename it"
     return ""

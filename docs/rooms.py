@@ -11,10 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bayeslaw"
 HEAD = """# Layout
 
-Imports go downwards only: command line and pictures, then verifying and planning, forecasts, inference, laws and runs.
-The torch wing (`train`, `corpus`) and the jax wing meet only in files. `tests/test_layers.py` says who may import whom;
-`tests/` mirrors the package. Written by `docs/rooms.py` from the first sentence of every file; a test holds it against the
-tree.
+Imports go downwards only: command line and pictures, then verifying and planning, forecasts,
+inference, laws and runs. The torch wing (`train`, `corpus`) and the jax wing meet only in files.
+`tests/test_layers.py` says who may import whom; `tests/` mirrors the package. Written by
+`docs/rooms.py` from the first sentence of every file; a test holds it against the tree.
 """
 
 

@@ -56,4 +56,5 @@ def _params(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         return {}
     files = sorted(f for f in folder.iterdir() if f.is_file() and f.stat().st_size <= _LONGEST)
+    files = [f for f in files if f.name not in (ROW, "step")]
     return {f.name: f.read_text(encoding="utf-8", errors="replace").strip() for f in files}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from bayeslaw.readers.peek import Peek
@@ -28,10 +29,11 @@ class MlflowTable(Reader):
     def read(self, path: Path) -> Log:
         pages = "Run ID" in Peek(path).columns
         table = read_table(path, *(("Run ID", "Status") if pages else ("run_id", "status")))
+        if pages:  # its own names come first
+            table = table.drop(columns=["run_id", "status"], errors="ignore")
         table = table.rename(columns={"Run ID": "run_id", "Status": "status"})
         plain = {c: re.sub(r"^(metrics|params)\.", "", c) for c in map(str, table)}
-        names = list(plain.values())
-        twice = [c for c in names if names.count(c) > 1]
+        twice = {c for c, count in Counter(plain.values()).items() if count > 1}
         # A param and a metric of one name keep the prefix that tells them apart.
         table = table.rename(columns={c: p for c, p in plain.items() if p not in twice})
         done = table["status"].astype(str).str.upper() == "FINISHED"

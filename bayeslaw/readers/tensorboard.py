@@ -39,7 +39,8 @@ class TensorBoard(Reader):
         else:
             table = read_table(path, *_COLUMNS)
         named = _NAMED.fullmatch(path.stem)
-        table = table.rename(columns={"Value": named["tag"] if named else "value", "Step": "step"})
+        tag = named["tag"] if named and named["tag"] not in (ROW, "step", "Wall time") else "value"
+        table = table.rename(columns={"Value": tag, "Step": "step"})
         run = named["run"] if named else path.stem
         return Log(table.assign(run_id=run), ("run_id", "step"))
 
