@@ -54,6 +54,7 @@ MAY = {
         "quantity",
     },
     "__init__": {
+        "accuracy",
         "calibrate",
         "backtest",
         "plan",
