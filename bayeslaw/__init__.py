@@ -13,9 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayeslaw import plots
+    from bayeslaw.accuracy import Ladder, Scores, fit_accuracy, read_ladder, read_scores
+    from bayeslaw.accuracy.ahead import forecast_accuracy
+    from bayeslaw.accuracy.back import backtest_accuracy
     from bayeslaw.backtest import Backtest, backtest
     from bayeslaw.calibrate import Calibration, calibrate
-    from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
+    from bayeslaw.errors import (
+        BayeslawError,
+        FitError,
+        PlanError,
+        RunsError,
+        SweepError,
+        TaskError,
+    )
     from bayeslaw.forecast import Forecast, forecast
     from bayeslaw.infer.ensemble import Ensemble, read_posterior
     from bayeslaw.infer.fit import fit, point_fit
@@ -36,17 +46,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
-    "Front", "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Report",
-    "Run", "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__",
-    "backtest", "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier",
-    "import_runs", "pareto", "plan", "plots", "point_fit", "reach", "read_posterior", "read_runs",
-    "report", "suggest", "verify",
+    "Front", "Frontier", "Imported", "Ladder", "Law", "Param", "Plan", "PlanError", "Posterior",
+    "Report", "Run", "Runs", "RunsError", "Scores", "Suggestion", "SumLaw", "SweepError",
+    "TaskError", "Verification", "__version__", "backtest", "backtest_accuracy", "calibrate",
+    "evaluate_plan", "find_law", "fit", "fit_accuracy", "forecast", "forecast_accuracy", "frontier",
+    "import_runs", "pareto", "plan", "plots", "point_fit", "reach", "read_ladder", "read_posterior",
+    "read_runs", "read_scores", "report", "suggest", "verify",
 ]  # fmt: skip
 
 # The room that each public name lives in.
 _HOME = {
     "BayeslawError": "errors", "FitError": "errors", "PlanError": "errors", "RunsError": "errors",
-    "SweepError": "errors",
+    "SweepError": "errors", "TaskError": "errors",
+    "Ladder": "accuracy", "Scores": "accuracy", "fit_accuracy": "accuracy",
+    "read_ladder": "accuracy", "read_scores": "accuracy",
+    "forecast_accuracy": "accuracy.ahead", "backtest_accuracy": "accuracy.back",
     "Runs": "runs", "read_runs": "runs",
     "Imported": "readers", "import_runs": "readers",
     "LAWS": "laws", "Law": "laws", "Param": "laws", "Run": "laws", "SumLaw": "laws",

@@ -91,6 +91,7 @@ MAY = {
         "quantity",
     },
     "__init__": {
+        "accuracy",
         "calibrate",
         "backtest",
         "plan",

@@ -4,7 +4,6 @@ losses by the laws, losses to accuracies by this)."""
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,28 +11,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as dist
 import xarray as xr
-from numpyro.distributions import biject_to
-from numpyro.infer import MCMC, NUTS, init_to_value
 
+from bayeslaw.accuracy.density import CHAINS, LAW, Rows, sampled
 from bayeslaw.accuracy.table import Scores
 from bayeslaw.errors import FitError
-from bayeslaw.infer.diagnose import MAX_R_HAT, MIN_ESS, array_stats
-from bayeslaw.infer.model import spread_prior
 from bayeslaw.infer.precision import double
-from bayeslaw.laws.accuracy import Accuracy
 from bayeslaw.whole import whole
 
 SCHEMA = 1
-LAW = Accuracy()
-# Times the binomial error of an accuracy: models that answer the same items differ by less.
-NOISE = dist.LogNormal(math.log(0.7), 0.5)
-CHAINS, WARMUP, DRAWS = 4, 800, 1000
 LEAST = 4  # rows of a task: fewer say nothing of a curve
 
 
@@ -138,13 +125,14 @@ def read_ladder(path: str | Path) -> Ladder:
     )  # fmt: skip
 
 
-def fit_accuracy(scores: Scores, seed: int = 0, draws: int = DRAWS) -> Ladder:
+def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
     """The posterior of accuracy = c + (1 - c - ε) sigmoid(k (m - L)), partially pooled over tasks.
 
         accuracy ~ Normal(curve, √((s b)² + (slope · loss_se)²)),   s ~ LogNormal(log .7, .5)
 
-    b: the binomial error. NUTS of `CHAINS` chains; the gate is that of `fit` (R-hat, ESS,
-    divergences). Raises `FitError` for a task of fewer than `LEAST` rows.
+    b: the binomial error. Draws of a Student's t are moved and shaped to the posterior and weighed
+    (Pareto-smoothed); the gate is on k-hat and on what the draws are worth. Raises `FitError` for a
+    task of fewer than `LEAST` rows.
     """
     t, tasks = scores.table, scores.tasks
     counts = t["task"].value_counts()
@@ -155,92 +143,21 @@ def fit_accuracy(scores: Scores, seed: int = 0, draws: int = DRAWS) -> Ladder:
     chance, items = (t[c].to_numpy(float)[first] for c in ("chance", "items"))
     accuracy, count = t["accuracy"].to_numpy(float), t["items"].to_numpy(float)
     smooth = (accuracy * count + 1) / (count + 2)
-    data = {
-        "member": member,
-        "loss": t["loss"].to_numpy(float),
-        "loss_se": t["loss_se"].fillna(0.0).to_numpy(float),
-        "chance": chance[member],
-        "binomial": np.sqrt(smooth * (1 - smooth) / count),
-        "accuracy": accuracy,
-    }
+    rows = Rows(
+        member, t["loss"].to_numpy(float), t["loss_se"].fillna(0.0).to_numpy(float),
+        chance[member], np.sqrt(smooth * (1 - smooth) / count), accuracy,
+    )  # fmt: skip
     with double():
-        kernel = NUTS(
-            _model, dense_mass=True, max_tree_depth=8, target_accept_prob=0.9,
-            init_strategy=init_to_value(values=_start(data, len(tasks))),
-        )  # fmt: skip
-        mcmc = MCMC(
-            kernel, num_warmup=WARMUP, num_samples=draws, num_chains=CHAINS,
-            chain_method="vectorized", progress_bar=False,
-        )  # fmt: skip
-        mcmc.run(jax.random.key(seed), tasks=len(tasks), **data)
-        drawn = {n: np.asarray(v) for n, v in mcmc.get_samples(group_by_chain=True).items()}
-        diverging = int(np.asarray(mcmc.get_extra_fields()["diverging"]).sum())
-    latent = [v.reshape(CHAINS, draws, -1) for n, v in drawn.items() if n not in LAW.parameters]
-    failures, checks = _gate(np.concatenate(latent, -1), diverging)
-    losses = [[f(data["loss"][member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
+        theta, noise, checks, failures = sampled(rows, len(tasks), seed)
+    losses = [[f(rows.loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
     about = {
         "chains": CHAINS, "rows": len(t), "left_out": scores.left_out, "digest": scores.digest,
         "seed": seed, "formula": LAW.formula, "source": LAW.source, **checks,
     }  # fmt: skip
-    theta = {n: drawn[n].reshape(-1, len(tasks)) for n in LAW.parameters}
     domains = tuple(t["domain"].iloc[first])
     return Ladder(
-        tasks, domains, chance, items, np.array(losses, float), theta, drawn["s"].reshape(-1),
-        failures, about,
-    )  # fmt: skip
-
-
-def _model(tasks: int, member: Any, loss: Any, loss_se: Any, chance: Any, binomial: Any,
-           accuracy: Any) -> None:  # fmt: skip
-    values = {n: _over_tasks(n, q, tasks)[member] for n, q in LAW.parameters.items()}
-    p = SimpleNamespace(**values)
-    mean = LAW.value(loss, chance, p)
-    rise = jax.nn.sigmoid(p.k_steep * (p.m_middle - loss))
-    slope = (1 - chance - p.e_ceiling) * p.k_steep * rise * (1 - rise)
-    s = numpyro.sample("s", NOISE)
-    sd = jnp.sqrt((s * binomial) ** 2 + (slope * loss_se) ** 2)
-    numpyro.sample("accuracy", dist.Normal(mean, sd), obs=accuracy)
-
-
-def _over_tasks(name: str, q: Any, tasks: int) -> Any:
-    """One value for each task, pooled as laws' parameters are over domains."""
-    to_support = biject_to(q.prior.support)
-    mean = numpyro.sample(f"{name}_mean", q.prior)
-    if tasks == 1:
-        return numpyro.deterministic(name, mean[None])
-    mean = to_support.inv(mean)
-    spread = numpyro.sample(f"{name}_spread", spread_prior(q.spread))
-    offset = numpyro.sample(f"{name}_offset", dist.Normal(0, 1).expand([tasks]).to_event())
-    return numpyro.deterministic(name, to_support(mean + spread * offset))
-
-
-def _start(data: Mapping[str, np.ndarray], tasks: int) -> dict[str, Any]:
-    """Where chains start: the middle at the median loss, one nat steep."""
-    values = {
-        "e_ceiling_mean": 0.1, "k_steep_mean": 1.5,
-        "m_middle_mean": float(np.median(data["loss"])), "s": 1.0,
-    }  # fmt: skip
-    more = {f"{n}_spread": q.spread / 2 for n, q in LAW.parameters.items()}
-    offsets = {f"{n}_offset": np.zeros(tasks) for n in LAW.parameters}
-    return values | (more | offsets if tasks > 1 else {})
-
-
-def _gate(z: np.ndarray, diverging: int) -> tuple[tuple[str, ...], dict[str, float]]:
-    """What fails, and the numbers, of draws (chain, draw, coordinate)."""
-    columns, stats = np.moveaxis(z, -1, 0), array_stats()
-    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
-    ess = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
-    tail = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail",
-                                  prob=(0.05, 0.95))))  # fmt: skip
-    failures = []
-    if not r_hat <= MAX_R_HAT:
-        failures.append(f"R-hat {r_hat:.3f} > {MAX_R_HAT}")
-    if not min(ess, tail) >= MIN_ESS:
-        failures.append(f"ESS {min(ess, tail):.0f} < {MIN_ESS:.0f}")
-    if diverging:
-        failures.append(f"{diverging} divergent transitions")
-    said = {"r_hat": r_hat, "ess_bulk": ess, "ess_tail": tail, "divergences": diverging}
-    return tuple(failures), said
+        tasks, domains, chance, items, np.array(losses, float), theta, noise, failures, about
+    )
 
 
 def summary(ladder: Ladder) -> list[dict[str, Any]]:
@@ -250,7 +167,8 @@ def summary(ladder: Ladder) -> list[dict[str, Any]]:
         values = {}
         for n, v in ladder.theta.items():
             low, high = np.quantile(v[:, i], [0.05, 0.95])
-            values[n] = {"mean": float(v[:, i].mean()), "interval": [float(low), float(high)]}
+            mean, sd = float(v[:, i].mean()), float(v[:, i].std())
+            values[n] = {"mean": mean, "sd": sd, "interval": [float(low), float(high)]}
         found.append({
             "task": task, "domain": ladder.domains[i], "chance": float(ladder.chance[i]),
             "losses": ladder.losses[i].tolist(), "parameters": values,

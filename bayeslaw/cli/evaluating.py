@@ -10,7 +10,7 @@ import typer
 
 from bayeslaw.cli import judged
 from bayeslaw.cli.answer import print_answer
-from bayeslaw.cli.app import Json, Seed, Weights, app, say, shares_of, torch_for, writable
+from bayeslaw.cli.app import Json, Seed, Weights, app, pairs, say, shares_of, torch_for, writable
 from bayeslaw.cli.bar import progress
 from bayeslaw.errors import BayeslawError
 
@@ -56,6 +56,10 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Write the rows, as tasks.csv.")
     ] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK=DOMAIN", help="Whose loss goes with a task; again for more."),
+    ] = None,
     items: Items = 1000,
     seed: Seed = 0,
     json: Json = False,
@@ -63,6 +67,7 @@ def evaluate(
     """Accuracies of models on tasks, and of a sweep's split systems with their routers."""
     if out is not None:
         writable(out)
+    named = pairs(domain, "--domain")
     with torch_for("evaluate"):
         from bayeslaw.evaluate.evaluation import Evaluation, read_losses
         from bayeslaw.evaluate.evaluation import evaluate as judge
@@ -84,7 +89,7 @@ def evaluate(
         with progress("evaluating") as step:
             mine = judge(found, ours, corpus, names, losses=read_losses(folders), progress=step)
         rows = (*mine.rows, *rows)
-    said = Evaluation(rows)
+    said = Evaluation(rows).placed(named, read_losses(folders))
     if out is not None:
         said.write(out)
     if json:

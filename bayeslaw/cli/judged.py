@@ -78,15 +78,13 @@ def ladder(said: dict[str, Any]) -> list[str]:
     for t in said["tasks"]:
         each = [t["parameters"][n] for n in ("e_ceiling", "k_steep", "m_middle")]
         low, high = t["losses"]
-        cells = [f"{v['mean']:.2f} [{v['interval'][0]:.2f}, {v['interval'][1]:.2f}]" for v in each]
-        rows.append(
-            [t["task"], t["domain"], f"{t['chance']:.2f}", *cells, f"{low:.3f}..{high:.3f}"]
-        )
-    left = f"; {said['left_out']} rows of systems or without a loss left out"
+        cells = [f"{v['mean']:.2f} ± {v['sd']:.2f}" for v in each]
+        ends = f"{low:.3f} … {high:.3f}"
+        rows.append([t["task"], t["domain"], f"{t['chance']:.2f}", *cells, ends])
+    lost = said["left_out"]
+    left = f"; {lost} rows of systems or without a loss left out" if lost else ""
     return [
-        *folded(
-            f"accuracy = {said['formula']}, {said['rows']} rows{left if said['left_out'] else ''}"
-        ),
+        *folded(f"accuracy = {said['formula']}, {said['rows']} rows{left}"),
         *table(["task", "domain", "c", "ε", "k", "m", "losses"], rows, left=2),
     ]
 
@@ -121,5 +119,8 @@ def backtest(said: dict[str, Any]) -> list[str]:
         for r in said["rows"]
     ]
     head = ["loss", "fit/test", "in 50%", "in 80%", "in 90%", "width", "CRPS", "error", "constant"]
-    return [*table(head, rows), "", *folded("measured: from the larger models' own losses; run, "
-            "calibrated: from forecasts of them; constant: the error of the mean of the smaller")]  # fmt: skip
+    words = (
+        "measured: from the larger models' own losses; run, calibrated: from forecasts of them; "
+        "constant: the error of the mean of the smaller"
+    )
+    return [*table(head, rows), "", *folded(words)]

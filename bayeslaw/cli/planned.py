@@ -342,11 +342,13 @@ def _baselines(p: dict[str, Any]) -> list[str]:
 
 
 def _alternatives(p: dict[str, Any]) -> list[str]:
-    """A row for every number of branches, and for every share of replay, that was measured."""
+    """A row for every number of branches, share of replay and weight of distillation that was
+    measured."""
     lines = []
     for found, key, name in (
         (p["experts"]["counts"], "experts", "branches"),
         (p["replay"]["shares"], "replay", "replay"),
+        (p["distill"]["weights"], "distill", "distill λ"),
     ):
         forgets = any(c.get("forgetting") for c in found)
         rows = [

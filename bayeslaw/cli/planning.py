@@ -55,7 +55,8 @@ def ladder_of(path: Path, accept: bool) -> Ladder:
     try:
         return read_ladder(path).accept(accept)
     except FitError as error:
-        raise Refused(str(error)) if "--accept" in str(error) else error
+        kind = Refused if "--accept" in str(error) else FitError
+        raise kind(str(error)) from None
 
 
 @app.command()

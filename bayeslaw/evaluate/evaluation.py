@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,20 @@ class Evaluation:
     """Rows of models, then of systems, in the order they were given."""
 
     rows: tuple[TaskRow, ...]
+
+    def placed(self, domains: Mapping[str, str], losses: Losses) -> Evaluation:
+        """The same with tasks of no domain put to one, task -> domain, and its loss beside them.
+        Raises `TaskError` for a task that is not there."""
+        if unknown := sorted(set(domains) - {r.task for r in self.rows}):
+            raise TaskError(f"no task {', '.join(unknown)} was evaluated")
+        rows = []
+        for r in self.rows:
+            if r.task in domains and not r.router:
+                own = domains[r.task]
+                loss, se = losses.get((r.sweep, r.run_id, own), UNKNOWN)
+                r = replace(r, domain=own, loss=loss, loss_se=se)
+            rows.append(r)
+        return Evaluation(tuple(rows))
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "rows": [asdict(r) for r in self.rows]}

@@ -22,8 +22,9 @@ def suite(
 ) -> tuple[Task, ...]:
     """A task `next-DOMAIN` for every domain, or those named, from its held-out text alone.
 
-    A context of 40 bytes, what follows it up to the end of a word (8 to 24 bytes), and three such
-    continuations of other places of the same domain. The same corpus and seed give the same items.
+    A context of 40 bytes; what follows it, 8 to 24 bytes, to the end of a word if one ends there;
+    and three such continuations of other places of the same domain. The same corpus and seed give
+    the same items.
     Raises `TaskError` for a domain whose held-out text is too short.
     """
     chosen = [d for d in corpus.domains if not names or d.name in names]
@@ -49,7 +50,7 @@ def _task(domain: Domain, coder: Coder, items: int, seed: int) -> Task:
 
 
 def _pair(piece: str, rng: np.random.Generator) -> tuple[str, str] | None:
-    """A context of the piece and what follows it; None where there are no words to end at."""
+    """A context of the piece and what follows it; None where that is blank, or no text."""
     data = piece.encode()
     room = len(data) - CONTEXT - MOST - 1
     if room < 1:
@@ -57,10 +58,11 @@ def _pair(piece: str, rng: np.random.Generator) -> tuple[str, str] | None:
     cut = CONTEXT + int(rng.integers(room))
     after = data[cut : cut + MOST + 1]
     ends = [i for i in range(LEAST, len(after)) if chr(after[i]).isspace()]
-    if not ends or not after[: ends[0]].strip():
+    after = after[: ends[0] if ends else MOST]
+    if not after.strip():
         return None
     try:
-        return data[cut - CONTEXT : cut].decode(), after[: ends[0]].decode()
+        return data[cut - CONTEXT : cut].decode(), after.decode()
     except UnicodeDecodeError:  # within a character
         return None
 

@@ -13,7 +13,7 @@ import pandas as pd
 from bayeslaw.runs import Runs
 
 TWIN = ["sweep", "lineage", "params", "pretrain_tokens", "specialize_tokens", "domain"]
-WAYS = ("joint", "scratch", "experts", "replay")
+WAYS = ("joint", "scratch", "experts", "replay", "distill")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Contrast:
 
     way: `joint`, second stages on several domains at once; `scratch`, runs without a first stage;
     `experts`, branches of splits whose count K was noted; `replay`, branches with a share of
-    general data. level: that count or share; else not a number. domain: its number among the fit's.
+    general data; `distill`, with a weight on the predictions at the split. level: that count, share
+    or weight; else not a number. domain: its number among the fit's.
     log_loss, and log_se: its relative standard error, 0 where none was measured. twin: the log loss
     of the run of the usual way from the same trunk with the same tokens; not a number where there
     is none.
@@ -75,6 +76,10 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...]) -> tuple[Contrast, ...]:
         split & (t["replay"] > 0) & ~(t["distill"] > 0) & (t["branch"] == t["domain"])
         & (recipe == "replay")
     )  # fmt: skip
+    rows["distill"] = (
+        split & (t["distill"] > 0) & ~(t["replay"] > 0) & (t["branch"] == t["domain"])
+        & (recipe == "distill")
+    )  # fmt: skip
     rows["experts"] &= t.loc[rows["experts"], "experts"].nunique() > 1  # or nothing to compare
     plain = t[own].drop_duplicates(TWIN).set_index(TWIN)["loss"]
     found = [_contrast(way, t[rows[way]], plain, domains) for way in WAYS if rows[way].any()]
@@ -84,7 +89,7 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...]) -> tuple[Contrast, ...]:
 def _contrast(way: str, t: pd.DataFrame, plain: pd.Series, domains: tuple[str, ...]) -> Contrast:
     loss = t["loss"].to_numpy(float)
     twin = np.full(len(t), np.nan)
-    if way in ("joint", "replay"):
+    if way in ("joint", "replay", "distill"):
         twin = np.log(plain.reindex(pd.MultiIndex.from_frame(t[TWIN])).to_numpy(float))
     return Contrast(
         way,

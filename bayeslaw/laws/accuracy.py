@@ -22,8 +22,8 @@ class Accuracy:
     formula = "c + (1 - c - ε) sigmoid(k (m - L))"
     source = "Bhagia et al. 2024, arXiv:2412.04403"
     parameters: ClassVar = {
-        "e_ceiling": Param(dist.Beta(1.0, 9.0), symbol="ε"),
-        "k_steep": Param(dist.LogNormal(1.0, 1.0), symbol="k"),
+        "e_ceiling": Param(dist.Beta(1.0, 9.0), spread=1.0, symbol="ε"),
+        "k_steep": Param(dist.LogNormal(1.0, 1.0), spread=0.5, symbol="k"),
         "m_middle": Param(dist.LogNormal(0.5, 0.7), symbol="m"),
     }
 

@@ -1,4 +1,5 @@
-"""Alternatives that are no number to optimise: how many branches, how much replay. Those that runs
+"""Alternatives that are no number to optimise: how many branches, how much replay, how close to the
+predictions at the split. Those that runs
 have tried are set against each other, each at its own best trunk."""
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.scores import scores
 from bayeslaw.plan.snap import snapped
+
+DISTILLED = 4 / 3  # what a token costs that is held to the predictions of another model
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,22 @@ def by_replay(
         return found
     each = [replace(c, forgetting=_forgotten(forgetting, asked, c)) for c in found.each]
     return replace(found, each=tuple(each))
+
+
+def by_distill(fitted: Ensemble, asked: Question) -> Alternatives:
+    """Every weight of distillation that was measured, and none. Within `double()`.
+
+    One pooled effect for each weight; a token of the second stage costs 8 N, a forward pass of the
+    model at the split more.
+    """
+    contrast = fitted.contrast("distill")
+    if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
+        return Alternatives(unassessable=reason)
+    if contrast is None:
+        return Alternatives(unassessable="no runs of recipe distill")
+    outlooks = {0.0: asked.outlook, **_outlooks(fitted, asked, contrast)}
+    costs = [1.0 if weight == 0 else DISTILLED for weight in outlooks]
+    return _compared(asked, list(outlooks), list(outlooks.values()), costs)
 
 
 def forgetting_faults(fitted: Ensemble, forgetting: Ensemble) -> list[str]:

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayeslaw.accuracy.ladder import LAW, Ladder
+from bayeslaw.accuracy.density import LAW
+from bayeslaw.accuracy.ladder import Ladder
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double

@@ -26,7 +26,7 @@ from bayeslaw.laws import Run
 # Prior sds, of log loss: of what all domains share, of what one has of its own, of an e-fold of the
 # measure and of N. The last two are also what an offset may change by beyond what was measured.
 SHARED, OWN, MEASURE, SIZE = 0.3, 0.1, 0.05, 0.015
-LEVEL = 0.1  # of one count of branches, of one share of replay
+LEVEL = 0.1  # of one count of branches, one share of replay, one weight of distillation
 HELD = np.log(4.0)  # below what was measured, and above it of a ratio; further out it stays
 ROUNDED = 0.2  # e-folds, of the edges of what was measured
 SCALES = np.geomspace(0.1, 100.0, 61)  # of s, that are looked at
@@ -57,6 +57,7 @@ WAYS: dict[str, Way] = {
     ),
     "experts": Way(lambda x: x, lambda x: jnp.zeros_like(x.params)),
     "replay": Way(lambda x: x, lambda x: jnp.zeros_like(x.params)),
+    "distill": Way(lambda x: x, lambda x: jnp.zeros_like(x.params)),
 }
 
 
@@ -143,8 +144,8 @@ def levels_of(
     draws: int,
     seed: int = 0,
 ) -> dict[float, Offset]:
-    """Level -> its offset, of those of `experts` or `replay` that were measured: one effect each,
-    pooled, the same for all domains."""
+    """Level -> its offset, of those of `experts`, `replay` or `distill` that were measured: one
+    effect each, pooled, the same for all domains."""
     levels, member = np.unique(contrast.level, return_inverse=True)
     columns, prior = np.eye(len(levels))[member], np.full(len(levels), LEVEL)
     found = _coefficients(fitted, contrast, curves, draws, columns, prior, seed)

@@ -13,7 +13,13 @@ import numpy as np
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan.alternatives import Alternatives, by_experts, by_replay, forgetting_faults
+from bayeslaw.plan.alternatives import (
+    Alternatives,
+    by_distill,
+    by_experts,
+    by_replay,
+    forgetting_faults,
+)
 from bayeslaw.plan.arguments import EPSILON, faults_of, question
 from bayeslaw.plan.candidate import Candidate, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
@@ -173,6 +179,12 @@ class Plan:
         """The same, by the share of general data in the second stage."""
         with double():
             return by_replay(self.fitted, self.asked, self.forgetting)
+
+    @cached_property
+    def distill(self) -> Alternatives:
+        """The same, by the weight of the predictions at the split."""
+        with double():
+            return by_distill(self.fitted, self.asked)
 
     @cached_property
     def limits(self) -> tuple[Term, ...]:

@@ -74,6 +74,7 @@ def written(p: Plan) -> dict[str, Any]:
         "chances": _chances(p),
         "experts": _alternatives(p, p.experts, "experts"),
         "replay": _alternatives(p, p.replay, "replay"),
+        "distill": _alternatives(p, p.distill, "distill"),
         "routing": _routing(p),
         "region": _region(p),
         "own_optima": _own_optima(p),
@@ -235,7 +236,7 @@ def _alternatives(p: Plan, tried: Alternatives, named: str) -> dict[str, Any]:
             entry |= {"forgetting": None if lost is None else said(p, lost)}
         entry |= {"loss": said(p, c.totals), "risk_value": c.risk, "p_best": c.p_best}
         found.append(entry)
-    key = "counts" if named == "experts" else "shares"
+    key = {"experts": "counts", "replay": "shares", "distill": "weights"}[named]
     return {"not_assessable": tried.unassessable or None, key: found}
 
 

@@ -231,7 +231,7 @@ def levelled(fitted, way, effects):
     """A fit with runs of several levels of a way, each of its own effect."""
     every = [
         contrast(fitted, way, lambda k, r, e=e: e + 0 * r, truth=0, level=level, seed=i,
-                 twins=way == "replay")
+                 twins=way in ("replay", "distill"))
         for i, (level, e) in enumerate(effects.items())
     ]  # fmt: skip
     columns = zip(*(list(vars(c).values())[1:] for c in every), strict=True)
@@ -308,6 +308,23 @@ def test_shares_of_replay_are_compared_with_what_they_keep_from_being_forgotten(
     assert kept == pytest.approx(251**-0.3, rel=1e-3)
     assert none["forgetting"]["mean"] > tenth["forgetting"]["mean"] > quarter["forgetting"]["mean"]
     assert any(line.endswith("forgets") for line in lines(answer.to_json()))
+
+
+def test_weights_of_distillation_are_compared_at_their_cost():
+    fitted = levelled(sure(), "distill", {0.25: -0.1, 2.0: 0.05})
+    answer = plan(fitted, 1e20, draws=200, kind="mean")
+    said = answer.to_json()["distill"]
+    assert [w["distill"] for w in said["weights"]] == [0.0, 0.25, 2.0]
+    none, light, heavy = said["weights"]
+    assert none["loss"]["mean"] == pytest.approx(answer.by_arrangement["trunk"].risk, abs=1e-8)
+    assert light["p_best"] > 0.9
+    assert none["loss"]["mean"] < heavy["loss"]["mean"]
+    for w, work in ((none, 1), (light, 4 / 3), (heavy, 4 / 3)):
+        spent = 6 * w["params"] * (
+            w["pretrain_tokens"] + work * sum(w["specialize_tokens"].values())
+        )  # fmt: skip
+        assert spent == pytest.approx(1e20)
+    assert any(line.startswith("distill λ") for line in lines(answer.to_json()))
 
 
 def test_laws_that_know_replay_say_what_a_share_costs():
