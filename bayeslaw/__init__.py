@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayeslaw import plots
+    from bayeslaw import az, plots
     from bayeslaw.backtest import Backtest, backtest
     from bayeslaw.calibrate import Calibration, calibrate
     from bayeslaw.errors import BayeslawError, FitError, PlanError, RunsError, SweepError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
     "Front", "Frontier", "Imported", "Law", "Param", "Plan", "PlanError", "Posterior", "Run",
-    "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__",
+    "Runs", "RunsError", "Suggestion", "SumLaw", "SweepError", "Verification", "__version__", "az",
     "backtest", "calibrate", "evaluate_plan", "find_law", "fit", "forecast", "frontier",
     "import_runs", "pareto", "plan", "plots", "point_fit", "reach", "read_posterior", "read_runs",
     "suggest", "verify",
@@ -62,7 +62,7 @@ _HOME = {
     "Front": "plan.pareto", "pareto": "plan.pareto",
 }  # fmt: skip
 
-_ROOMS = ("plots",)  # public as they are
+_ROOMS = ("az", "plots")  # public as they are
 
 
 def __getattr__(name: str) -> Any:
