@@ -40,6 +40,7 @@ MAY = {
         "quantity",
         "whole",
     },
+    "explore": {"plan", "infer", "quantity"},
     "corpus": {"errors"},
     "sweep": {"errors", "quantity"},
     "train": {"corpus", "sweep", "runs", "cost", "errors", "whole"},

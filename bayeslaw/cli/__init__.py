@@ -1,5 +1,5 @@
 """The command line: import, schema, laws, fit, check, compare, backtest, forecast, plan, frontier,
-suggest, verify, sweep, export, domains.
+suggest, explore, verify, sweep, export, domains.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -12,7 +12,14 @@ import sys
 
 import typer
 
-from bayeslaw.cli import data, inference, planning, training, verifying  # noqa: F401 (their commands)
+from bayeslaw.cli import (  # noqa: F401 (their commands)
+    data,
+    exploring,
+    inference,
+    planning,
+    training,
+    verifying,
+)
 from bayeslaw.cli.app import (
     DONE,
     FAILED_CHECKS,
