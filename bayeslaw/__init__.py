@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayeslaw import plots
+    from bayeslaw import az, plots
     from bayeslaw.accuracy import Ladder, Scores, fit_accuracy, read_ladder, read_scores
     from bayeslaw.accuracy.ahead import forecast_accuracy
     from bayeslaw.accuracy.back import backtest_accuracy
@@ -45,13 +45,57 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "LAWS", "Backtest", "BayeslawError", "Calibration", "Ensemble", "FitError", "Forecast",
-    "Front", "Frontier", "Imported", "Ladder", "Law", "Param", "Plan", "PlanError", "Posterior",
-    "Report", "Run", "Runs", "RunsError", "Scores", "Suggestion", "SumLaw", "SweepError",
-    "TaskError", "Verification", "__version__", "backtest", "backtest_accuracy", "calibrate",
-    "evaluate_plan", "find_law", "fit", "fit_accuracy", "forecast", "forecast_accuracy", "frontier",
-    "import_runs", "pareto", "plan", "plots", "point_fit", "reach", "read_ladder", "read_posterior",
-    "read_runs", "read_scores", "report", "suggest", "verify",
+    "LAWS",
+    "Backtest",
+    "BayeslawError",
+    "Calibration",
+    "Ensemble",
+    "FitError",
+    "Forecast",
+    "Front",
+    "Frontier",
+    "Imported",
+    "Ladder",
+    "Law",
+    "Param",
+    "Plan",
+    "PlanError",
+    "Posterior",
+    "Report",
+    "Run",
+    "Runs",
+    "RunsError",
+    "Scores",
+    "Suggestion",
+    "SumLaw",
+    "SweepError",
+    "TaskError",
+    "Verification",
+    "__version__",
+    "az",
+    "backtest",
+    "backtest_accuracy",
+    "calibrate",
+    "evaluate_plan",
+    "find_law",
+    "fit",
+    "fit_accuracy",
+    "forecast",
+    "forecast_accuracy",
+    "frontier",
+    "import_runs",
+    "pareto",
+    "plan",
+    "plots",
+    "point_fit",
+    "reach",
+    "read_ladder",
+    "read_posterior",
+    "read_runs",
+    "read_scores",
+    "report",
+    "suggest",
+    "verify",
 ]  # fmt: skip
 
 # The room that each public name lives in.
@@ -78,7 +122,7 @@ _HOME = {
     "Front": "plan.pareto", "pareto": "plan.pareto",
 }  # fmt: skip
 
-_ROOMS = ("plots",)  # public as they are
+_ROOMS = ("az", "plots")  # public as they are
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gaussian_kde
 
+from bayeslaw.card import card
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed
 from bayeslaw.infer.assess import Assessment, assess, kept, mixed
@@ -78,6 +79,16 @@ class Backtest:
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(row) for row in self.rows])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every cut and kind of interval."""
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        shown = ("cut", "kind", "n_test", "cov50", "cov90", "width90", "crps", "error")
+        rows = [{n: getattr(r, n) for n in shown} for r in self.rows]
+        skipped = [f"cut {cut:g} left out: {why}" for cut, why in self.skipped.items()]
+        return card(f"Backtest by {self.by}", skipped, rows)
 
 
 def backtest(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslaw.card import card
 from bayeslaw.cell import unguarded
 from bayeslaw.errors import FitError
 from bayeslaw.infer.ensemble import Ensemble, Kind
@@ -65,6 +66,23 @@ class Forecast:
 
     def table(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(row) for row in self.rows])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every design and domain."""
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        kinds = " and ".join(sorted({f"{100 * r.prob:g} % ({r.kind})" for r in self.rows}))
+        rows = [
+            {
+                "domain": r.domain, "params": r.params, "pretrain_tokens": r.pretrain_tokens,
+                "specialize_tokens": r.specialize_tokens, "loss": r.mean, "interval": [r.lo, r.hi],
+                "extrapolation": r.extrapolation,
+            }
+            for r in self.rows
+        ]  # fmt: skip
+        failed = () if self.passed else ("made with laws that failed the convergence gate",)
+        return card("Forecast", [f"loss in nats/token; intervals: {kinds}"], rows, failed)
 
 
 def forecast(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayeslaw.card import card
 from bayeslaw.cell import guarded, printable, unguarded
 from bayeslaw.errors import RunsError
 from bayeslaw.quantity import parse_quantity
@@ -140,6 +141,19 @@ class Runs:
 
     def __repr__(self) -> str:
         return f"Runs({len(self)} rows, domains: {', '.join(self.domains)})"
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A copy of the table."""
+        return self.table.copy()
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for domain, part in self.table.groupby("domain", sort=True):
+            ranges: dict[str, Any] = {"domain": str(domain), "rows": len(part)}
+            for name in ("params", "pretrain_tokens", "specialize_tokens", "loss"):
+                ranges[name] = [float(part[name].min()), float(part[name].max())]
+            rows.append(ranges)
+        return card(f"Runs: {len(self)} rows", self.summary(), rows)
 
     @cached_property
     def domains(self) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """The command line: import, schema, laws, fit, check, compare, backtest, forecast, plan, frontier,
-suggest, report, verify, sweep, export, domains, tasks, evaluate, route.
+suggest, report, verify, sweep, export, domains, tasks, evaluate, route, explore.
 
 Commands read their arguments, call one function of the library and say what came of it. What is
 heavy is imported by the command that needs it, so that `--help` answers at once.
@@ -15,6 +15,7 @@ import typer
 from bayeslaw.cli import (  # noqa: F401 (their commands)
     data,
     evaluating,
+    exploring,
     inference,
     planning,
     reporting,

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from bayeslaw.card import card
 from bayeslaw.cost import CostLaw
 from bayeslaw.errors import FitError
 from bayeslaw.infer.contrast import Contrast
@@ -184,10 +186,34 @@ class Ensemble:
                 factors[name] = np.maximum(1.0, np.maximum(value / high, below))
         return factors
 
-    def save(self, path: str | Path) -> Path:
-        """Write netCDF, atomically. The top level is the highest-weight member, so that plain
-        ArviZ opens the file; all members lie under /laws/<name>."""
-        path = Path(path)
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every law: its weight, whether it passed the gate, and what the gate saw."""
+        weights = self.weights()
+        return pd.DataFrame(
+            [
+                {
+                    "law": m.law.name, "weight": weights[m.law.name], "passed": m.passed,
+                    "method": m.method, "r_hat": m.diagnostics.r_hat,
+                    "ess_bulk": m.diagnostics.ess_bulk, "ess_tail": m.diagnostics.ess_tail,
+                    "divergences": m.diagnostics.divergences,
+                    "failures": "; ".join(m.diagnostics.failures),
+                }
+                for m in self.members
+            ]
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        count = len(self.members)
+        facts = [f"domains: {', '.join(self.domains)}"]
+        failed = () if self.passed else ("no law passed the convergence gate",)
+        rows: list[Any] = self.to_dataframe().drop(columns="failures").to_dict("records")
+        many = "1 law" if count == 1 else f"{count} laws"
+        return card(f"Ensemble of {many}", facts, rows, failed)
+
+    @property
+    def tree(self) -> xr.DataTree:
+        """What `save` writes, for ArviZ: the groups of the highest-weight member at the top, those
+        of every member under /laws/<name>."""
         first = max(self.members, key=lambda m: m.weight)
         tree = _labelled(first)
         for member in self.members:
@@ -203,8 +229,14 @@ class Ensemble:
                 "command": self.command,
             }
         )
+        return tree
+
+    def save(self, path: str | Path) -> Path:
+        """Write netCDF, atomically. The top level is the highest-weight member, so that plain
+        ArviZ opens the file; all members lie under /laws/<name>."""
+        path = Path(path)
         with whole(path) as beside:
-            tree.to_netcdf(beside, engine="h5netcdf")
+            self.tree.to_netcdf(beside, engine="h5netcdf")
         return path
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from bayeslaw.card import card
 from bayeslaw.infer.diagnose import Diagnostics
 from bayeslaw.infer.model import LINEAGE_SD, SIGMA, STUDENT_DF, Likelihood, held
 from bayeslaw.laws import Anchor, Law, find_law
@@ -74,6 +76,38 @@ class Posterior:
         if "domain" not in array.dims:
             values = np.repeat(values[:, None], len(self.domains), axis=1)
         return values
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every draw (chains joined), a column for every parameter, by its name in the
+        law; `name[domain]` where domains differ, `name[domain,term]` of a vector. Then sigma."""
+        columns: dict[str, np.ndarray] = {}
+        for name, values in {**self.theta, "sigma": self.sigma}.items():
+            param = self.law.parameters.get(name)
+            shared = param is not None and param.across == "shared"
+            for at in np.ndindex(*values.shape[1:]):
+                if shared and at[0]:
+                    continue
+                said = [] if shared else [self.domains[at[0]]]
+                said += [str(i) for i in at[1:]]
+                key = f"{name}[{','.join(said)}]" if said else name
+                columns[key] = values[(slice(None), *at)]
+        return pd.DataFrame(columns)
+
+    def _repr_html_(self) -> str:
+        d = self.diagnostics
+        facts = [self.law.formula, f"{len(self.domains)} domains: {', '.join(self.domains)}"]
+        if self.method == "nuts":
+            facts.append(
+                f"R-hat {d.r_hat:.3f}, ESS {d.ess_bulk:.0f} bulk and {d.ess_tail:.0f} tail, "
+                f"{d.divergences} divergences"
+            )
+        draws = self.to_dataframe()
+        rows = [
+            {"parameter": str(n), "median": float(v[1]), "90 %": [float(v[0]), float(v[2])]}
+            for n, v in draws.quantile([0.05, 0.5, 0.95]).items()
+        ]
+        title = f"Posterior of {self.law.name}: {len(draws)} draws ({self.method})"
+        return card(title, [f for f in facts if f], rows, d.failures)
 
     def published(self) -> xr.Dataset:
         """The draws in the published parametrisation (E, A, B, …), over (draw, domain)."""

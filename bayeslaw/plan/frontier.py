@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
+import pandas as pd
 
+from bayeslaw.card import card
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.plan.arguments import faults_of, question
@@ -42,6 +44,35 @@ class Frontier:
     kind: str
     prob: float
     passed: bool
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every budget and design (the plan first); `specialize_tokens` is of all
+        domains together."""
+        return pd.DataFrame(
+            [
+                {
+                    "budget": p.flops, "design": c.name, "arrangement": c.arrangement,
+                    "chosen": c is p.chosen, "params": float(c.run.params.mean()),
+                    "pretrain_tokens": float(c.run.pretrain_tokens.mean()),
+                    "specialize_tokens": float(c.run.specialize_tokens.sum()),
+                    "mean": float(c.totals.mean()),
+                    "lo": interval(c.totals, self.prob)[0],
+                    "hi": interval(c.totals, self.prob)[1],
+                    "risk": c.risk, "extrapolation": p.extrapolation,
+                }
+                for p in self.points
+                for c in (p.chosen, *p.others)
+            ]
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        table = self.to_dataframe()
+        shown = ["budget", "arrangement", "params", "pretrain_tokens", "specialize_tokens", "mean"]
+        chosen = table[table["chosen"]][shown].rename(columns={"budget": "flops"})
+        rows: list[Any] = chosen.to_dict("records")
+        failed = () if self.passed else ("made with laws that failed the convergence gate",)
+        title = f"Frontier of {len(self.points)} budgets, risk {self.risk} of the {self.on}"
+        return card(title, [f"kind {self.kind}"], rows, failed)
 
     def to_json(self) -> dict[str, Any]:
         return {

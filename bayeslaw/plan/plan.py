@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import pandas as pd
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
@@ -37,6 +38,7 @@ from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk
 from bayeslaw.plan.routing import Confusion, confusion_of
+from bayeslaw.plan.seen import as_card, as_table
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
 from bayeslaw.plan.trade import Traded, trade
 from bayeslaw.plan.written import write_json, written
@@ -244,6 +246,13 @@ class Plan:
         """What was asked, at the budget that the plan spends; at its N, where it was snapped."""
         asked = self.asked.at(self.chosen.spent)
         return asked.sized(self.chosen.run.params) if asked.architectures else asked
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every design (the plan first) and domain."""
+        return as_table(self)
+
+    def _repr_html_(self) -> str:
+        return as_card(self)
 
     def to_json(self) -> dict[str, Any]:
         return written(self)

@@ -7,13 +7,15 @@ The value of a run is the expected drop of the decision's expected loss once its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 
+from bayeslaw.card import card
 from bayeslaw.cost import Budget
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
@@ -65,6 +67,21 @@ class Suggestion:
     @property
     def flops(self) -> float:
         return sum(s.run.flops for s in self.runs)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every run, in the order of choice."""
+        return pd.DataFrame(
+            [{**asdict(s.run), "evsi": s.evsi, "error": s.error} for s in self.runs],
+            columns=[*(f.name for f in fields(NextRun)), "evsi", "error"],
+        )
+
+    def _repr_html_(self) -> str:
+        facts = [f"knowing everything would be worth {self.evpi:.3g} nats"]
+        if self.enough:
+            facts.append("no other run was shown to be worth its FLOPs")
+        failed = () if self.passed else ("made with laws that failed the convergence gate",)
+        rows: list[Any] = self.to_dataframe().to_dict("records")
+        return card(f"Suggestion: {len(self.runs)} runs", facts, rows, failed)
 
     def to_json(self) -> dict[str, Any]:
         runs = [

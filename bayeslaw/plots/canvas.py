@@ -224,7 +224,7 @@ class Canvas:
     def done(self, title: str) -> Any:
         """The figure, with its title and its legend: a matplotlib `Figure`, a plotly `Figure`, or a
         list of panels, each a list of what would be drawn."""
-        lines = textwrap.wrap(title, max(20, int(self.width / (LETTER + 0.9))))
+        lines = textwrap.wrap(title, max(20, int(self.width / (LETTER + 1.5))))
         labels = list(dict.fromkeys(self.panels[0].legend))
         if self.backend == "none":
             self.panels[0].target.insert(0, {"function": "suptitle", "string": title})

@@ -11,7 +11,7 @@ from bayeslaw.plots import palette
 from bayeslaw.plots.weights import stacking_weights
 from bayeslaw.whole import whole
 
-DPI = 110
+DPI = 100
 
 
 def draw_comparison(fitted: Ensemble, file: str | Path) -> Path:

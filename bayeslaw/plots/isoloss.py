@@ -20,7 +20,7 @@ from bayeslaw.plots.scale import even_ticks
 from bayeslaw.runs import Runs
 
 GRID = 33  # values of N and of D
-LEVELS = 9  # contours, about
+LEVELS = 11  # contours, about
 ROOM = 1.6  # factor that the map goes on beyond what is shown on it
 OPTIMA = 200  # draws whose own optima are shown
 

@@ -15,7 +15,8 @@ INPUTS = ("params", "pretrain_tokens", "specialize_tokens")
 
 @dataclass(frozen=True)
 class Measured:
-    """Arrays over runs. on: the number of the domain that a loss was measured on."""
+    """Arrays over runs. on: the number of the domain that a loss was measured on; -1 where a file
+    does not say."""
 
     params: np.ndarray
     pretrain_tokens: np.ndarray
@@ -47,7 +48,8 @@ NONE = Measured(_NO, _NO, _NO, _NO, np.empty(0, int))
 def measured(fitted: Ensemble | Posterior, runs: Runs | None = None) -> Measured:
     """The runs that a fit was made of; of `runs`, where they are given, those on its domains.
 
-    Empty where a file does not say on which domain its runs were measured: give the runs then.
+    None where a fit has none. Where a file does not say on which domain its runs were measured,
+    give the runs to a plot of domains.
     """
     member = fitted if isinstance(fitted, Posterior) else fitted.members[0]
     if runs is not None:
@@ -60,8 +62,9 @@ def measured(fitted: Ensemble | Posterior, runs: Runs | None = None) -> Measured
     if data is None:
         return NONE
     loss = np.exp(np.asarray(member.tree["observed_data"]["log_loss"], float))
-    if "measured_on" not in data and len(member.domains) > 1:
-        return NONE
-    on = np.asarray(data["measured_on"]) if "measured_on" in data else np.zeros(len(loss), int)
+    unknown = 0 if len(member.domains) == 1 else -1
+    on = np.full(len(loss), unknown)
+    if "measured_on" in data:
+        on = np.asarray(data["measured_on"])
     n, d, split = (np.asarray(data[name], float) for name in INPUTS)
     return Measured(n, d, split, loss, on)

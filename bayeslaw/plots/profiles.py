@@ -63,7 +63,8 @@ def isoflop_profiles(
             panel.band(n, low, high, color, alpha=0.18)
             panel.line(n, middle, color, f"{format_quantity(c)} FLOPs", dash=i)
             near = here.where(_near(here, c, split))
-            panel.points(near.params, near.loss, color, size=14)
+            if len(near.loss):
+                panel.points(near.params, near.loss, color, "measured runs", size=14)
             ends = np.quantile(n[losses.argmin(1)], [tail, 0.5, 1 - tail])
             optima.append((*ends, float(np.interp(np.log(ends[1]), np.log(n), middle))))
         left, best, right, height = np.array(optima).T

@@ -57,11 +57,10 @@ def residuals(
     inputs = {**{n: getattr(points, n) for n in list(LABELS)[:4]}, "predicted": np.exp(middle)}
     chosen = _chosen(inputs, against)
     canvas = Canvas.of(len(chosen), backend, width, height=230)
-    on = points.on if len(points.on) else np.zeros(len(log_loss), int)
     for panel, name in zip(canvas.panels, chosen, strict=True):
         x = inputs[name]
-        for k, domain in enumerate(posterior.domains):
-            mine = (on == k) & (x > 0)
+        for k, domain in enumerate((*posterior.domains, "measured runs")):
+            mine = (points.on == (k if k < len(posterior.domains) else -1)) & (x > 0)
             if not mine.any():
                 continue
             over = 100 * (log_loss - middle)[mine]

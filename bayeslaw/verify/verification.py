@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from bayeslaw.card import card
 from bayeslaw.errors import FitError
 from bayeslaw.infer.ensemble import Ensemble, Kind
 from bayeslaw.infer.model import inputs_of
@@ -61,6 +63,24 @@ class Verification:
             if score is not None:
                 each.setdefault(row.domain, []).append(score)
         return {d: Summary.of(each[d]) for d in self.plan.domains if d in each}
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A row for every measured run: its arm, design, loss, z and CRPS."""
+        rows = [self._row(i) for i in range(len(self.scores))]
+        return pd.DataFrame([{n: v for n, v in r.items() if n != "forecast"} for r in rows])
+
+    def _repr_html_(self) -> str:
+        table, every = self.to_dataframe(), self.everywhere
+        facts = [] if self.regret is None else [f"realised regret {self.regret:.4f} nats"]
+        if every is not None:
+            held = ", ".join(
+                f"{100 * getattr(every, f'coverage{p}'):.0f} % of {p} %" for p in PROBS
+            )
+            facts.append(f"inside {KIND} intervals: {held}")
+        failed = () if self.passed else ("made with laws that failed the convergence gate",)
+        shown = ["arm", "seed", "domain", "params", "loss", "z", "crps"]
+        rows: list[Any] = table[shown].to_dict("records") if len(table) else []
+        return card(f"Verification: {len(table)} rows", facts, rows, failed)
 
     def to_json(self) -> dict[str, Any]:
         every = self.everywhere
