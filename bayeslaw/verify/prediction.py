@@ -66,7 +66,8 @@ class Predictor:
 
     def _reference(self, run: Run, stages: Sequence[Stage]) -> Run:
         """The designs that the laws are asked about."""
-        fields = {n: np.array(f, float) for n, f in run._asdict().items()}
+        full = [np.array(f, float) for f in np.broadcast_arrays(*run, np.zeros(len(stages)))]
+        fields = dict(zip(Run._fields, full, strict=False))
         for way, rows in _of_ways(stages):
             there = WAYS[way].reference(Run(**{n: f[rows] for n, f in fields.items()}))
             for name, values in there._asdict().items():
@@ -77,11 +78,14 @@ class Predictor:
         """What a way to train multiplies the loss by, (draw, design, domain)."""
         domains = len(self.fitted.domains)
         factors = np.ones((self.draws, len(stages), domains))
+        full = np.broadcast_arrays(*[np.asarray(f, float) for f in run], np.zeros(len(stages)))
         for way, rows in _of_ways(stages):
+            designs, which = np.unique(np.stack(full[:-1])[:, rows], axis=1, return_inverse=True)
             with double():
-                for i in rows:
-                    one = Run(*[np.full(domains, np.asarray(f, float)[i]) for f in run])
-                    factors[:, i] = np.exp(np.asarray(self._offsets[way].of(one)))
+                for j, design in enumerate(designs.T):
+                    one = Run(*[np.full(domains, v) for v in design])
+                    there = np.exp(np.asarray(self._offsets[way].of(one)))
+                    factors[:, rows[which.ravel() == j]] = there[:, None]
         return factors
 
     @cached_property

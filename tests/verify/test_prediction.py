@@ -76,7 +76,8 @@ def test_the_forecast_is_the_laws_at_the_reference_and_what_the_way_differs_by(t
     predictor = Predictor(fitted(way))
     found = np.log(predictor.losses(Run(n, d, split), [arm.stage] * 2, "mean"))
     assert found.mean(0) == pytest.approx(usual + EFFECTS[way], abs=0.01)
-    assert found.std(0).min() > np.log(posterior().losses(there, "mean")).std(0).min()
+    if way == "joint":  # it is anchored to its twins, and adds to the laws' uncertainty
+        assert (found.std(0) > np.log(posterior().losses(there, "mean")).std(0)).all()
 
 
 def test_a_joint_model_from_fresh_weights_is_not_what_was_measured(tmp_path):
