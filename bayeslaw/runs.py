@@ -207,6 +207,17 @@ class Runs:
             refuse([Fault(", ".join(self.sources), 0, "sweep", name, there)])
         return self.select(self.table["sweep"].astype(str) == name)
 
+    def up_to(self, flops: float) -> Runs:
+        """The rows of models whose whole training took at most so much: the column `flops`, or
+        6 N (D + D′) where it is empty. Raises `RunsError` where that is none."""
+        spent = self.table["flops"].to_numpy(float)
+        spent = np.where(np.isnan(spent), compute_of(self), spent)
+        kept = spent <= flops
+        if not kept.any():
+            least = f"no run is as small; the smallest took {spent.min():.4g}"
+            refuse([Fault(", ".join(self.sources) or "runs", 0, "flops", flops, least)])
+        return self.select(kept)
+
     @property
     def recipes(self) -> tuple[str, ...]:
         """How second stages were done, `plain` where nothing was said. The first is the one that

@@ -15,7 +15,7 @@ from bayeslaw import read_runs as read
 from bayeslaw.errors import RunsError
 from bayeslaw.infer.fit import fit
 from bayeslaw.runs import COLUMNS, NAMES, schema
-from tests.conftest import simulated
+from tests.conftest import simulated, two_stage
 
 HEAD = "run_id,params,pretrain_tokens,loss,domain\n"
 SCHEMA = schema()
@@ -383,3 +383,15 @@ def test_flops_of_one_size_in_two_ways_are_told(write):
 def test_weights_that_do_not_add_up_are_refused(write, rows, embeddings, said):
     with pytest.raises(RunsError, match=said):
         read_runs(write("a.csv", COUNTED + rows), embeddings=embeddings)
+
+
+def test_runs_of_more_compute_are_held_out_by_their_flops_or_six_nd():
+    table = two_stage(domains=1)
+    runs = Runs.from_table(table)
+    spent = 6 * table["params"] * (table["pretrain_tokens"] + table["specialize_tokens"])
+    kept = runs.up_to(1e15)
+    assert 0 < len(kept) == (spent <= 1e15).sum() < len(runs)
+    counted = Runs.from_table(table.assign(flops=3 * spent))
+    assert len(counted.up_to(3e15)) == len(kept)
+    with pytest.raises(RunsError, match=r"flops.*the smallest took 2\.4e\+14"):
+        runs.up_to(1.0)

@@ -28,6 +28,7 @@ from bayeslaw.cli.app import (
     app,
     drawable,
     leave,
+    number,
     pairs,
     say,
     warn,
@@ -71,6 +72,9 @@ def fit(
     embeddings: Annotated[
         bool, typer.Option("--embeddings", help="N counts them: take total_params for params.")
     ] = False,
+    largest_flops: Annotated[
+        float | None, number("Hold out runs that took more, their trunk included.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Fit laws to tables of runs and write their posterior."""
@@ -87,6 +91,7 @@ def fit(
 
     table = read_runs(*runs, map=mapping, unit=unit, embeddings=embeddings)
     table = table if sweep is None else table.of_sweep(sweep)
+    everything, table = table, table if largest_flops is None else table.up_to(largest_flops)
     from bayeslaw.infer.allowed import left_out
     from bayeslaw.infer.fit import fit as fit_laws
 
@@ -105,7 +110,11 @@ def fit(
         print_answer({**fit_answer(fitted, out), "left_out": others, "seconds": took})
     else:
         warn(words.failures(fitted))
-        say(words.fit(fitted, table.summary(), others, out, took))
+        about = table.summary()
+        if largest_flops is not None:
+            held_out = len(everything) - len(table)
+            about.insert(1, f"{held_out} rows held out: more than {largest_flops:g} FLOPs")
+        say(words.fit(fitted, about, others, out, took))
     leave(fitted)
 
 

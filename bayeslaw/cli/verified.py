@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bayeslaw.cli.words import folded, table
+from bayeslaw.cost import SIX_ND
 from bayeslaw.quantity import format_quantity
 
 if TYPE_CHECKING:
@@ -34,16 +35,24 @@ def arms(training: Training) -> list[str]:
     header = ["arm", "planned N", "N", "D", "mean D′", "FLOPs", "counted"]
     lines = table(header, rows)
     lines += ["", *folded(
-        "sizes are those that can be built; tokens are changed so that 6 N a token spends the "
-        "same; counted: with attention and the unembedding"
+        f"sizes are those that can be built; tokens are changed so that {_count(training)} spends "
+        "the same; counted: with attention and the unembedding"
     )]  # fmt: skip
     spent = [a.flops_by(training.per_token) for a in training.arms]
     if max(spent) > UNEQUAL * min(spent):
         lines += folded(
-            f"by that count the arms differ by a factor {max(spent) / min(spent):.2f}: small "
-            "models cost more than 6 N a token"
+            f"by that count the arms differ by a factor {max(spent) / min(spent):.2f}"
+            + (
+                ": small models cost more than 6 N a token; `plan --cost runs` prices it"
+                if training.arms[0].cost == SIX_ND
+                else ""
+            )
         )
     return [*lines, ""]
+
+
+def _count(training: Training) -> str:
+    return "6 N a token" if training.arms[0].cost == SIX_ND else "the cost of the plan's runs"
 
 
 def priced(training: Training, said: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bayeslaw.cost import FLOPS_PER_TOKEN
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.sweep import SweepSpec
 from bayeslaw.sweep.snap import nearest_width
@@ -38,7 +38,8 @@ class Model(NamedTuple):
 class Arm:
     """A design and how it is trained; sizes have shape (domain,).
 
-    planned: the same before its sizes were those that can be built.
+    planned: the same before its sizes were those that can be built. cost: what the plan's budget
+    counts a token as.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Arm:
     pretrain_tokens: np.ndarray
     specialize_tokens: np.ndarray
     planned: Arm | None = None
+    cost: CostLaw = SIX_ND
 
     @classmethod
     def of(cls, design: Design, domains: tuple[str, ...], **changed: object) -> Arm:
@@ -90,8 +92,8 @@ class Arm:
 
     @cached_property
     def flops(self) -> float:
-        """Training compute as the plan counts it: 6 N a token."""
-        return sum(FLOPS_PER_TOKEN * n * tokens for n, tokens in self.pieces())
+        """Training compute as the plan counts it."""
+        return self.flops_by(self.cost.per_token)
 
     def flops_by(self, per_token: Callable[[float], float]) -> float:
         """Training compute by another count. per_token: N -> FLOPs of a token."""
@@ -99,12 +101,12 @@ class Arm:
 
     def built(self, spec: SweepSpec) -> Arm:
         """The arm as a sweep's trainer can build it: N is that of the nearest width, tokens grow by
-        N / N′ so that the compute is the same, and are whole steps."""
+        what a token costs less so that the compute is the same, and are whole steps."""
         widths = [nearest_width(spec.rule, float(n)) for n in self.params]
         params = np.array([spec.rule.shape(w).params for w in widths], float)
 
         def spent(tokens: np.ndarray) -> np.ndarray:
-            wanted = tokens * self.params / params
+            wanted = tokens * self.cost.per_token(self.params) / self.cost.per_token(params)
             return np.array([spec.whole(int(t)) if t > 0 else 0 for t in wanted], float)
 
         return replace(
@@ -124,7 +126,7 @@ def arms_of(plan: PlanFile, without: Sequence[str] = ()) -> tuple[Arm, ...]:
     What the plan's file has of these names stands as it is. Raises `PlanError` for names in
     `without` that are no arms, and when the plan itself is left out.
     """
-    found = {d.name: Arm.of(d, plan.domains) for d in plan.designs}
+    found = {d.name: Arm.of(d, plan.domains, cost=plan.cost) for d in plan.designs}
     kinds = {a.arrangement for a in found.values()}
     for arm in _more(plan):
         if arm.name not in found and (arm.name == WEIGHTED or arm.arrangement not in kinds):
@@ -146,18 +148,19 @@ def _more(plan: PlanFile) -> Iterator[Arm]:
     if trunk is not None:
         together = np.full(count, trunk.specialize_tokens.sum())
         yield Arm.of(
-            trunk, plan.domains, name="joint", arrangement="joint", stage="joint",
+            trunk, plan.domains, cost=plan.cost, name="joint", arrangement="joint", stage="joint",
             specialize_tokens=together,
         )  # fmt: skip
     alone = own or trunk
     if alone is not None:
         first = alone.pretrain_tokens if own else alone.pretrain_tokens / count
         yield Arm.of(
-            alone, plan.domains, name="scratch", arrangement="scratch", stage="scratch",
-            pretrain_tokens=none, specialize_tokens=first + alone.specialize_tokens,
+            alone, plan.domains, cost=plan.cost, name="scratch", arrangement="scratch",
+            stage="scratch", pretrain_tokens=none,
+            specialize_tokens=first + alone.specialize_tokens,
         )  # fmt: skip
     if generalist is not None and np.ptp(plan.weights) > 1e-6:
         yield Arm.of(
-            generalist, plan.domains, name=WEIGHTED, stage="joint", pretrain_tokens=none,
-            specialize_tokens=generalist.pretrain_tokens,
+            generalist, plan.domains, cost=plan.cost, name=WEIGHTED, stage="joint",
+            pretrain_tokens=none, specialize_tokens=generalist.pretrain_tokens,
         )  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.source import Source
 from bayeslaw.plan.written import SCHEMA
@@ -33,7 +34,8 @@ class Design:
 @dataclass(frozen=True)
 class PlanFile:
     """designs: the plan's, named `plan`, then its baselines. flops: the budget. weights: of the
-    domains, (domain,), summing to 1. posterior: what it was made with, where the file says so."""
+    domains, (domain,), summing to 1. posterior: what it was made with, where the file says so.
+    cost: what the plan's budget counts a training token as."""
 
     path: Path
     domains: tuple[str, ...]
@@ -41,6 +43,7 @@ class PlanFile:
     flops: float
     designs: tuple[Design, ...]
     posterior: Source | None
+    cost: CostLaw = SIX_ND
 
     def design(self, arrangement: str) -> Design | None:
         """The first of an arrangement: the plan, or the optimum of a baseline."""
@@ -83,9 +86,11 @@ def read_plan(path: str | Path) -> PlanFile:
     source = said.get("posterior")
     if source is not None and not (isinstance(source, dict) and {"path", "sha256"} <= set(source)):
         faults.append("posterior: names no path and sha256")
+    cost = _cost(said.get("cost"), faults)
     refuse(path, faults)
     found = None if source is None else Source(source["path"], source["sha256"])
-    return PlanFile(path, domains, weights / weights.sum(), float(flops[0]), tuple(designs), found)
+    weights = weights / weights.sum()
+    return PlanFile(path, domains, weights, float(flops[0]), tuple(designs), found, cost)
 
 
 def refuse(path: Path, faults: list[str]) -> None:
@@ -106,6 +111,23 @@ def _design(
     if not isinstance(arrangement, str):
         faults.append(f"{of}arrangement: is missing")
     return Design(name, str(arrangement), *sizes)
+
+
+def _cost(said: Any, faults: list[str]) -> CostLaw:
+    """The law of what training costs; 6 N a token where the file says nothing."""
+    if said is None:
+        return SIX_ND
+    names = [f.name for f in fields(CostLaw)]
+    entry = said if isinstance(said, dict) else {}
+    found = {n: entry.get(n) for n in names}
+    if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in found.values()):
+        faults.append(f"cost: must have the numbers {', '.join(names)}")
+        return SIX_ND
+    law = CostLaw(**found)
+    if not (law.factor > 0 and law.overhead >= 0):
+        faults.append("cost: factor must be more than 0, overhead 0 or more")
+        return SIX_ND
+    return law
 
 
 def _numbers(written: Any, domains: tuple[str, ...], named: str, faults: list[str]) -> np.ndarray:

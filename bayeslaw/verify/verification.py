@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,14 @@ import pandas as pd
 from bayeslaw.card import card
 from bayeslaw.errors import FitError
 from bayeslaw.infer.ensemble import Ensemble, Kind
-from bayeslaw.infer.model import inputs_of
 from bayeslaw.infer.source import Source
-from bayeslaw.laws import Run
 from bayeslaw.plan.written import interval, write_json
 from bayeslaw.runs import Runs
 from bayeslaw.verify.arm import PLAN, Arm, arms_of
 from bayeslaw.verify.gain import Gain, gain
 from bayeslaw.verify.measured import TOLERANCE, Measured, measured
 from bayeslaw.verify.plan_file import PlanFile, read_plan
+from bayeslaw.verify.prediction import Predictor, Spoken
 from bayeslaw.verify.score import PROBS, Scored, Summary, scored
 
 SCHEMA = 1
@@ -35,7 +34,8 @@ class Verification:
     arms: as they were to be trained. scores: of each row of `measured`; None where the laws do not
     speak of its arm. gain: of the split over the generalist; None where they share no seed.
     against: of the plan over every other arm. best: the arm of least mean loss among those that
-    have all the plan's seeds; regret: what the plan's is above it.
+    have all the plan's seeds; regret: what the plan's is above it. sources: what an arm's forecast
+    is from (`Predictor.source`); None where there is none.
     """
 
     plan: PlanFile
@@ -49,6 +49,7 @@ class Verification:
     passed: bool
     tolerance: float
     posterior: Source | None = None
+    sources: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def everywhere(self) -> Summary | None:
@@ -58,11 +59,18 @@ class Verification:
 
     @property
     def by_domain(self) -> dict[str, Summary]:
+        return self._by("domain", self.plan.domains)
+
+    @property
+    def by_arm(self) -> dict[str, Summary]:
+        return self._by("arm", [a.name for a in self.arms])
+
+    def _by(self, field: str, names: Sequence[str]) -> dict[str, Summary]:
         each: dict[str, list[Scored]] = {}
         for row, score in zip(self.measured.rows, self.scores, strict=True):
             if score is not None:
-                each.setdefault(row.domain, []).append(score)
-        return {d: Summary.of(each[d]) for d in self.plan.domains if d in each}
+                each.setdefault(getattr(row, field), []).append(score)
+        return {n: Summary.of(each[n]) for n in names if n in each}
 
     def to_dataframe(self) -> pd.DataFrame:
         """A row for every measured run: its arm, design, loss, z and CRPS."""
@@ -94,11 +102,12 @@ class Verification:
             "weights": {
                 d: float(w) for d, w in zip(self.plan.domains, self.plan.weights, strict=True)
             },
-            "designs": [_design(a) for a in self.arms],
+            "designs": [_design(a) | {"forecast": self.sources.get(a.name)} for a in self.arms],
             "arms": [self._row(i) for i in range(len(self.scores))],
             **{f"coverage{p}": every and getattr(every, f"coverage{p}") for p in PROBS},
             "all": every and every.to_json(),
             "domains": {d: s.to_json() for d, s in self.by_domain.items()},
+            "by_arm": {a: s.to_json() for a, s in self.by_arm.items()},
             "gain": None if self.gain is None else self.gain.to_json(),
             "against": [g.to_json() for g in self.against],
             "regret": {"mean": self.regret, "best": self.best},
@@ -161,7 +170,9 @@ def verify(
     arms = tuple(arms) if arms is not None else arms_of(plan)
     found = measured(runs, arms, tolerance, named)
     losses = _losses(found, plan)
-    expected = _expected(fitted, found, arms, plan, draws, seed)
+    predictor = Predictor(fitted, draws, seed)
+    spoken = Spoken.of(predictor, found, arms)
+    expected = _expected(predictor, spoken, plan)
 
     def against(of: str, over: str) -> Gain | None:
         forecast = None
@@ -179,8 +190,9 @@ def verify(
     wanted = None if split is None or generalist is None else against(split, generalist)
     best, regret = _regret(losses, plan)
     return Verification(
-        plan, arms, found, _scores(fitted, found, arms, draws, seed), wanted, tuple(others),
+        plan, arms, found, _scores(predictor, spoken), wanted, tuple(others),
         best, regret, fitted.passed, tolerance, posterior,
+        {a.name: predictor.source(a) for a in arms},
     )  # fmt: skip
 
 
@@ -201,37 +213,20 @@ def _generalist(arm: Arm) -> bool:
     return arm.assessable and arm.arrangement == "generalist"
 
 
-def _spoken_of(fitted: Ensemble, found: Measured, arms: Sequence[Arm]) -> list[int]:
-    """Which of the rows the laws have a forecast for, by their place among the rows."""
-    assessable = {a.name for a in arms if a.assessable}
-    split = found.runs.table["specialize_tokens"].to_numpy(float) > 0
-    return [
-        i
-        for i, row in enumerate(found.rows)
-        if row.arm in assessable and (fitted.two_stage or not split[row.row])
-    ]
-
-
-def _inputs(found: Measured, rows: Sequence[int]) -> Run:
-    return inputs_of(found.runs.table.iloc[[found.rows[i].row for i in rows]])
-
-
-def _scores(
-    fitted: Ensemble, found: Measured, arms: Sequence[Arm], draws: int, seed: int
-) -> tuple[Scored | None, ...]:
+def _scores(predictor: Predictor, spoken: Spoken) -> tuple[Scored | None, ...]:
+    found = spoken.found
     scores: list[Scored | None] = [None] * len(found.rows)
-    spoken = _spoken_of(fitted, found, arms)
-    if not spoken:
+    if not spoken.rows:
         return tuple(scores)
-    t = found.runs.table.iloc[[found.rows[i].row for i in spoken]]
-    losses = fitted.losses(_inputs(found, spoken), KIND, draws, seed)
-    column = [fitted.domains.index(found.rows[i].domain) for i in spoken]
-    own = losses[:, np.arange(len(spoken)), column]
+    t = found.runs.table.iloc[spoken.table_rows]
+    losses = predictor.losses(spoken.run, spoken.stages, KIND)
+    column = [predictor.fitted.domains.index(found.rows[i].domain) for i in spoken.rows]
+    own = losses[:, np.arange(len(column)), column]
     # What a loss is measured with is not in the noise of a run: the fit has them apart.
     relative = np.nan_to_num((t["loss_se"] / t["loss"]).to_numpy(float))
-    rng = np.random.default_rng([seed, 11])
+    rng = np.random.default_rng([predictor.seed, 11])
     own = own * np.exp(relative * rng.standard_normal(own.shape))
-    for i, score in zip(spoken, scored(own, t["loss"].to_numpy(float)), strict=True):
+    for i, score in zip(spoken.rows, scored(own, t["loss"].to_numpy(float)), strict=True):
         scores[i] = score
     return tuple(scores)
 
@@ -247,36 +242,23 @@ def _losses(found: Measured, plan: PlanFile) -> dict[str, dict[int, np.ndarray]]
     return each
 
 
-def _expected(
-    fitted: Ensemble,
-    found: Measured,
-    arms: Sequence[Arm],
-    plan: PlanFile,
-    draws: int,
-    seed: int,
-) -> dict[str, np.ndarray]:
+def _expected(predictor: Predictor, spoken: Spoken, plan: PlanFile) -> dict[str, np.ndarray]:
     """arm -> draws of its weighted expected loss at the measured designs, mean over its seeds: the
-    laws' curves and what laws get wrong beyond the sweep, without noise. Arms that the laws speak
-    of and that are complete."""
-    spoken = _spoken_of(fitted, found, arms)
-    if not spoken:
+    laws' curves and what laws get wrong beyond the sweep, without noise. Arms that there is a
+    prediction for and that are complete."""
+    if not spoken.rows:
         return {}
-    run = _inputs(found, spoken)
-    losses = fitted.losses(run, "mean", draws, seed)
-    if fitted.discrepancy is not None:
-        losses = losses * np.exp(fitted.discrepancy.sample(run, len(fitted.domains), draws, seed))
+    losses = predictor.curves(spoken.run, spoken.stages)
+    places = [(spoken.found.rows[i].arm, spoken.found.rows[i].domain) for i in spoken.rows]
     totals: dict[str, np.ndarray] = {}
-    for arm in {found.rows[i].arm for i in spoken}:
-        total = np.zeros(draws)
+    for arm in {arm for arm, _ in places}:
+        total = np.zeros(predictor.draws)
         for k, domain in enumerate(plan.domains):
-            here = [
-                j for j, i in enumerate(spoken)
-                if (found.rows[i].arm, found.rows[i].domain) == (arm, domain)
-            ]  # fmt: skip
+            here = [j for j, place in enumerate(places) if place == (arm, domain)]
             if not here and plan.weights[k] > 0:
                 break
             if here:
-                column = fitted.domains.index(domain)
+                column = predictor.fitted.domains.index(domain)
                 total = total + plan.weights[k] * losses[:, here, column].mean(1)
         else:
             totals[arm] = total

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bayeslaw.cost import CostLaw
 from bayeslaw.errors import FitError, PlanError, SweepError
 from bayeslaw.infer.source import Source
 from bayeslaw.sweep import SweepSpec, cells, read_sweep
@@ -185,3 +187,28 @@ def test_a_posterior_is_found_again_at_its_path_or_beside_the_plan_and_by_its_by
     (beside / "p.nc").unlink()
     with pytest.raises(FitError, match="no such file; name the posterior"):
         source.found(beside)
+
+
+COST = {"factor": 1.0, "overhead": 2e6, "power": 0.5, "error": 0.0}
+
+
+def test_arms_cost_what_the_plans_budget_counted(tmp_path):
+    plan = plan_file(tmp_path, cost=COST)
+    arm = arms_of(plan)[0]
+    per_token = 6 * 4e6 * (1 + np.sqrt(2e6 / 4e6))  # 6 N (1 + (N₀/N)^g)
+    assert arm.flops == pytest.approx(per_token * 1.4e8)
+    assert all(a.cost == plan.cost for a in arms_of(plan))
+
+
+def test_tokens_of_a_size_that_can_be_built_spend_the_same_by_the_plans_count(tmp_path):
+    plan = replace(small(tmp_path), cost=CostLaw(1.0, 1e4, 0.5))
+    for arm in (a.built(SWEEP) for a in arms_of(plan)):
+        assert arm.flops == pytest.approx(arm.planned.flops, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "said", [3, {"factor": 1.0}, COST | {"factor": 0.0}, COST | {"power": "half"}]
+)
+def test_a_cost_that_is_none_is_refused(tmp_path, said):
+    with pytest.raises(PlanError, match="cost: "):
+        plan_file(tmp_path, cost=said)

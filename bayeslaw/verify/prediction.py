@@ -1,0 +1,133 @@
+"""Predictions: draws of the loss at measured designs, however they were trained.
+
+Laws speak of generalists and branches. Of a second stage on all domains, and of models from fresh
+weights, runs of that way speak that were kept with the fit (`infer.contrast`): by how much it
+differs from what the laws say of the usual way there (`plan.offset`), as the plan has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from bayeslaw.infer.ensemble import Ensemble, Kind
+from bayeslaw.infer.model import inputs_of
+from bayeslaw.infer.precision import double
+from bayeslaw.laws import Run
+from bayeslaw.plan.offset import WAYS, Offset, offset_of
+from bayeslaw.plan.outlook import Outlook
+from bayeslaw.verify.arm import Arm, Stage
+from bayeslaw.verify.measured import Measured
+
+LAWS = "laws"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What a fit can say of arms. draws: joint draws of the laws; seed: theirs and the offsets'."""
+
+    fitted: Ensemble
+    draws: int = 4000
+    seed: int = 0
+
+    def source(self, arm: Arm) -> str | None:
+        """What speaks of an arm: `laws`, or how many runs of that way; None where nothing does."""
+        if arm.assessable:
+            return LAWS if self.fitted.two_stage or not arm.specialize_tokens.any() else None
+        way = self._way(arm)
+        if way is None:
+            return None
+        contrast = self.fitted.contrast(way)
+        return None if contrast is None else f"{way}: {len(contrast)} measured losses"
+
+    def _way(self, arm: Arm) -> Stage | None:
+        """The contrast that would speak of it. A joint model from fresh weights is of none: what
+        was measured starts from a trunk."""
+        if arm.assessable or not self.fitted.two_stage or self.fitted.discrepancy is None:
+            return None
+        return None if arm.stage == "joint" and not arm.pretrain_tokens.any() else arm.stage
+
+    def losses(self, run: Run, stages: Sequence[Stage], kind: Kind) -> np.ndarray:
+        """(draw, design, domain); stages: how the second stage of each design was done."""
+        at = self._reference(run, stages)
+        return self.fitted.losses(at, kind, self.draws, self.seed) * self._factors(run, stages)
+
+    def curves(self, run: Run, stages: Sequence[Stage]) -> np.ndarray:
+        """The same of expected losses: curves, and what laws get wrong beyond the sweep."""
+        at, fitted = self._reference(run, stages), self.fitted
+        losses = self.losses(run, stages, "mean")
+        if fitted.discrepancy is None:
+            return losses
+        beyond = fitted.discrepancy.sample(at, len(fitted.domains), self.draws, self.seed)
+        return np.asarray(losses * np.exp(beyond))
+
+    def _reference(self, run: Run, stages: Sequence[Stage]) -> Run:
+        """The designs that the laws are asked about."""
+        full = [np.array(f, float) for f in np.broadcast_arrays(*run, np.zeros(len(stages)))]
+        fields = dict(zip(Run._fields, full, strict=False))
+        for way, rows in _of_ways(stages):
+            there = WAYS[way].reference(Run(**{n: f[rows] for n, f in fields.items()}))
+            for name, values in there._asdict().items():
+                fields[name][rows] = np.asarray(values)
+        return Run(**fields)
+
+    def _factors(self, run: Run, stages: Sequence[Stage]) -> np.ndarray:
+        """What a way to train multiplies the loss by, (draw, design, domain)."""
+        domains = len(self.fitted.domains)
+        factors = np.ones((self.draws, len(stages), domains))
+        full = np.broadcast_arrays(*[np.asarray(f, float) for f in run], np.zeros(len(stages)))
+        for way, rows in _of_ways(stages):
+            designs, which = np.unique(np.stack(full[:-1])[:, rows], axis=1, return_inverse=True)
+            with double():
+                for j, design in enumerate(designs.T):
+                    one = Run(*[np.full(domains, v) for v in design])
+                    there = np.exp(np.asarray(self._offsets[way].of(one)))
+                    factors[:, rows[which.ravel() == j]] = there[:, None]
+        return factors
+
+    @cached_property
+    def _offsets(self) -> dict[str, Offset]:
+        found = {}
+        for way in ("joint", "scratch"):
+            contrast = self.fitted.contrast(way)
+            if contrast is not None:
+                with double():
+                    outlook = Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
+                    found[way] = offset_of(
+                        self.fitted, contrast, outlook.log_loss, self.draws, self.seed
+                    )
+        return found
+
+
+def _of_ways(stages: Sequence[Stage]) -> Iterator[tuple[str, np.ndarray]]:
+    names = np.array(stages)
+    for way in ("joint", "scratch"):
+        if (names == way).any():
+            yield way, np.flatnonzero(names == way)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Rows that there is a prediction for. rows: their places among `found.rows`."""
+
+    found: Measured
+    rows: tuple[int, ...]
+    stages: tuple[Stage, ...]
+
+    @classmethod
+    def of(cls, predictor: Predictor, found: Measured, arms: Sequence[Arm]) -> Spoken:
+        stages = {a.name: a.stage for a in arms if predictor.source(a) is not None}
+        rows = tuple(i for i, row in enumerate(found.rows) if row.arm in stages)
+        return cls(found, rows, tuple(stages[found.rows[i].arm] for i in rows))
+
+    @property
+    def table_rows(self) -> list[int]:
+        """Their places in the table."""
+        return [self.found.rows[i].row for i in self.rows]
+
+    @property
+    def run(self) -> Run:
+        return inputs_of(self.found.runs.table.iloc[self.table_rows])
