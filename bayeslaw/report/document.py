@@ -15,7 +15,7 @@ from bayeslaw.plan.frontier import Frontier, frontier
 from bayeslaw.plan.plan import Plan
 from bayeslaw.quantity import format_quantity
 from bayeslaw.report.drawn import Drawn
-from bayeslaw.report.gate import COLUMNS, checked, estimates, failures
+from bayeslaw.report.gate import checked, columns, estimates, failures
 from bayeslaw.report.next_runs import next_runs
 from bayeslaw.report.outliers import outliers
 from bayeslaw.report.page import page
@@ -113,7 +113,7 @@ def report(
         "frontier_refused": refused,
         "outliers": outliers(fitted),
         "cautions": cautions(fitted),
-        "gate": {"columns": list(COLUMNS), "rows": checked(given)},
+        "gate": {"columns": columns(given), "rows": checked(given)},
         "domains": fitted.domains,
         "estimates": [estimates(m) for m in fitted.members if m.weight > 0],
         "ranges": list(fitted.ranges.items()),

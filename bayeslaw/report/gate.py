@@ -15,6 +15,7 @@ from bayeslaw.infer.posterior import Posterior
 from bayeslaw.quantity import format_quantity
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "kappa": "κ"}
+NONE = "–"
 VERDICT = {"nuts": "converged", "laplace": "preview", "huber": "point only"}
 COLUMNS: dict[str, Callable[[Diagnostics], str]] = {
     "starts that agree": lambda d: f"{d.agree}/{d.starts}",
@@ -30,7 +31,7 @@ COLUMNS: dict[str, Callable[[Diagnostics], str]] = {
 
 @dataclass(frozen=True)
 class Checked:
-    """A law before the gate. cells: what stands under `COLUMNS`."""
+    """A law before the gate. cells: what stands under `columns`."""
 
     law: str
     weight: float
@@ -48,12 +49,22 @@ class Estimates:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
 
 
+def columns(fitted: Ensemble) -> list[str]:
+    """Those of `COLUMNS` in which some law has a number."""
+    return [
+        name
+        for name, show in COLUMNS.items()
+        if any(show(m.diagnostics) != NONE for m in fitted.members)
+    ]
+
+
 def checked(fitted: Ensemble) -> list[Checked]:
+    shown = columns(fitted)
     weights = fitted.weights() if any(m.weight > 0 for m in fitted.members) else {}
     return [
         Checked(
             m.law.name, weights.get(m.law.name, 0.0),
-            tuple(show(m.diagnostics) for show in COLUMNS.values()), m.passed,
+            tuple(COLUMNS[name](m.diagnostics) for name in shown), m.passed,
             VERDICT[m.method] if m.passed else "FAILED: " + "; ".join(m.diagnostics.failures),
         )
         for m in fitted.members
@@ -90,4 +101,4 @@ def _plain(value: float) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    return NONE if math.isnan(value) else f"{value:.{digits}f}"

@@ -14,7 +14,7 @@ from bayeslaw.quantity import format_quantity
 from bayeslaw.report.planned import Planned
 
 SPEND = 0.01  # of the plan's budget, that the next runs may cost together
-RUNS, DRAWS = 3, 600
+RUNS, DRAWS = 3, 1000  # draws as a plan has: what it compiled is there already
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def next_runs(
     plan was asked for. spend: FLOPs; by default a hundredth of the budget."""
     money = SPEND * p.budget.flops if spend is None else spend
     stretch = float("inf") if p.stretch is None else p.stretch
-    command = ["bayeslaw", "suggest", posterior, "--plan-flops", f"{p.budget.flops:g}",
-               "--spend", f"{money:g}"]  # fmt: skip
+    command = ["bayeslaw", "suggest", posterior, "--plan-flops", _typed(p.budget.flops),
+               "--spend", _typed(money)]  # fmt: skip
     if len(set(p.weights.values())) > 1:
         command += [w for d, v in p.weights.items() for w in ("--weight", f"{d}={v:g}")]
     command += ["--kind", p.kind] if p.kind != "calibrated" else []
@@ -45,7 +45,7 @@ def next_runs(
     try:
         found = suggest(
             fitted, p.budget.flops, money, RUNS, p.weights, p.arrangements, stretch,
-            draws=DRAWS, accept=accept, kind=p.kind,
+            draws=p.draws or DRAWS, accept=accept, kind=p.kind,
         )  # fmt: skip
     except PlanError as error:
         return NextRuns(f"No run can be suggested: {error}.", command=said)
@@ -64,9 +64,9 @@ def next_runs(
         words = "No further run is shown to be worth its compute: what is left goes into the plan."
         return NextRuns(about, words, (), found, said)
     about = (
-        f"{knowing}These runs would buy most of it, for at most {format_quantity(money)} FLOPs "
-        "together, each given those above it. Worth is how far the expected loss of the plan drops "
-        "(± one standard error of the simulation); the last column is that per FLOP, over what a "
+        f"{knowing}These runs would buy most of it for a FLOP, at most {format_quantity(money)} "
+        "FLOPs together, each given those above it. Worth is how far the expected loss of the plan "
+        "drops (± one standard error of the simulation); the last column is that per FLOP, over what a "
         "FLOP more of the plan's budget buys." + without
     )
     first, total = runs[0], sum(r["evsi"] for r in runs)
@@ -78,6 +78,11 @@ def next_runs(
         f"parameters{branch}."
     )
     return NextRuns(about, words, runs, found, said)
+
+
+def _typed(flops: float) -> str:
+    """As a person would type it: 1e14."""
+    return f"{flops:g}".replace("e+", "e")
 
 
 def _wished(p: Planned) -> bool:

@@ -49,7 +49,15 @@ def provenance(
     first = fitted.members[0]
     posterior = "POSTERIOR" if source is None else source.path
     largest = fitted.ranges.get("flops", (1e20, 1e20))[1]
-    how = ["bayeslaw", "plan", posterior, "--flops", f"{100 * largest:.1g}", "--out", "plan.json"]
+    how = [
+        "bayeslaw",
+        "plan",
+        posterior,
+        "--flops",
+        f"{100 * largest:.0e}".replace("e+", "e"),
+        "--out",
+        "plan.json",
+    ]
     flags = ["--accept"] if accept else []
     again = ["bayeslaw", "report", posterior, *(p.file for p in plans), *flags]
     commands = [shlex.join(c) for c in (fitted.command, *(p.command for p in plans), again) if c]

@@ -18,7 +18,8 @@ LARGEST = 3e6  # bytes
 TAGS = {
     "html", "head", "meta", "link", "title", "style", "body", "header", "main", "section", "nav",
     "h1", "h2", "h3", "p", "ul", "li", "dl", "dt", "dd", "div", "span", "i", "em", "strong",
-    "small", "a", "code", "pre", "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption",
+    "small", "a", "code", "pre",
+    "table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption",
     "svg", "g", "defs", "clippath", "path", "use", "text", "tspan", "rect", "circle", "line",
     "polyline", "polygon", "image",
 }  # fmt: skip
