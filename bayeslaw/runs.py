@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import glob
 import hashlib
@@ -24,7 +25,7 @@ from bayeslaw.whole import whole
 MAX_LINE = 1_000_000  # bytes; a longer one is not a table
 MOST = 1 << 28  # bytes; a larger file is a dump, not a table of losses
 CELLS = 20_000_000  # of a file; more do not fit in a small machine's memory
-COLUMNS_MOST, NAME_MOST = 20_000, 1_000  # of a file's columns, and characters of one's name
+COLUMNS_MOST, NAME_MOST = 5_000, 1_000  # of a file's columns, and characters of one's name
 ALIKE = 0.02  # of the FLOPs of a token, between runs of one size
 SHOWN = 100  # faults printed per file; all are counted
 NATS = {"nats": 1.0, "bits": float(np.log(2.0))}
@@ -416,7 +417,7 @@ def read_cells(file: Path) -> pd.DataFrame:
             raise Unreadable(
                 f"not readable as parquet ({type(error).__name__}); write it anew, or as CSV"
             ) from None
-    problem = _sniff(file)
+    problem = _sniff(file) or _misnamed(_header(file))
     if problem:
         raise Unreadable(problem)
     try:
@@ -439,6 +440,15 @@ def read_cells(file: Path) -> pd.DataFrame:
     return table
 
 
+def _header(file: Path) -> list[str]:
+    """The names of a CSV's columns: pandas would lay out any number of them first."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        try:
+            return [name.strip() for name in next((row for row in csv.reader(stream) if row), [])]
+        except csv.Error as error:
+            raise Unreadable(f"not readable as CSV: {error}; is this a table?") from None
+
+
 def _parquet(file: Path) -> pd.DataFrame:
     """A few bytes of parquet may stand for billions of cells, or one long text repeated: they are
     counted before they are laid out."""
@@ -455,9 +465,10 @@ def _parquet(file: Path) -> pd.DataFrame:
             raise Unreadable(_too_many(about.num_rows, len(schema.names)))
     if problem := _misnamed(schema.names):
         raise Unreadable(problem)
-    texts = [
-        f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
-    ]
+    types = {
+        f.name: f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in schema
+    }
+    texts = [n for n, t in types.items() if pa.types.is_string(t) or pa.types.is_large_string(t)]
     with ParquetFile(file, read_dictionary=texts) as opened:
         table = opened.read()
     for name in texts:
@@ -466,7 +477,7 @@ def _parquet(file: Path) -> pd.DataFrame:
         if max(longest, default=0) * len(table) > MOST:
             raise Unreadable(f"column '{name}' has a text of {max(longest)} bytes; leave it out")
         i = table.schema.get_field_index(name)
-        table = table.set_column(i, name, table[name].cast(schema.field(name).type))
+        table = table.set_column(i, name, table[name].cast(types[name]))
     return table.replace_schema_metadata(schema.metadata).to_pandas()
 
 

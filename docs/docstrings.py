@@ -60,7 +60,14 @@ def _fields(block: list[str]) -> list[str]:
 
 def _inline(text: str) -> str:
     parts = _NAME.split(text)
-    return "".join(f"``{p}``" if i % 2 else _plain(p) for i, p in enumerate(parts))
+    said = ""
+    for i, part in enumerate(parts):
+        if i % 2:
+            follows = parts[i + 1][:1].isalnum()  # as in `Law`s: the markup must end before
+            said += f"``{part}``" + ("\\ " if follows else "")
+        else:
+            said += _plain(part)
+    return said
 
 
 def _plain(text: str) -> str:

@@ -69,7 +69,7 @@ def test_every_reference_is_one_that_the_sources_give():
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```bayeslaw\n(.*?)```", (DOCS / "start.md").read_text(), re.S)
+    blocks = re.findall(r"```sh\n(.*?)```", (DOCS / "start.md").read_text(), re.S)
     return [line for block in blocks for line in block.splitlines()]
 
 
@@ -94,4 +94,5 @@ def test_docstrings_become_markup_that_says_the_same():
     assert as_rst(["Its `loss`.", "", "flops: the budget,", "    in FLOPs.", "", "    6 N D"]) == [
         "Its ``loss``.", "", "* **flops**: the budget, in FLOPs.", "", "::", "", "    6 N D", "",
     ]  # fmt: skip
+    assert as_rst(["`Law`s"]) == [r"``Law``\ s"]
     assert as_rst(["a *b* |c| d_"]) == [r"a \*b\* \|c\| d\_"]
