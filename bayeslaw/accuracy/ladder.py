@@ -143,14 +143,16 @@ def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
     chance, items = (t[c].to_numpy(float)[first] for c in ("chance", "items"))
     accuracy, count = t["accuracy"].to_numpy(float), t["items"].to_numpy(float)
     smooth = (accuracy * count + 1) / (count + 2)
+    loss = t["loss"].to_numpy(float)
     rows = Rows(
-        member, t["loss"].to_numpy(float), t["loss_se"].fillna(0.0).to_numpy(float),
-        chance[member], np.sqrt(smooth * (1 - smooth) / count), accuracy,
+        member, loss, t["loss_se"].fillna(0.0).to_numpy(float),
+        np.sqrt(smooth * (1 - smooth) / count), accuracy, chance,
+        np.array([loss[member == i].mean() for i in range(len(tasks))]),
     )  # fmt: skip
     with double():
-        drawn = sampled(rows, len(tasks), seed)
+        drawn = sampled(rows, seed)
     failures, checks = _gate(drawn.z, drawn.diverging)
-    losses = [[f(rows.loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
+    losses = [[f(loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
     about = {
         "chains": CHAINS, "rows": len(t), "left_out": scores.left_out, "digest": scores.digest,
         "seed": seed, "formula": LAW.formula, "source": LAW.source, **checks,

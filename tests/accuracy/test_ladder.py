@@ -25,7 +25,7 @@ def test_the_truth_is_inside_and_draws_are_narrow_where_there_are_rows(fitted):
     assert fitted.passed, fitted.failures
     for task in made.TRUTH:
         draws = fitted.accuracies(task, np.tile(AT, (4800, 1)))
-        low, high = np.quantile(draws, [0.005, 0.995], axis=0)
+        low, high = np.quantile(draws, [0.001, 0.999], axis=0)
         truth = made.curve(AT, task)
         assert ((low <= truth) & (truth <= high)).all()
         width = high - low
