@@ -15,136 +15,185 @@ import numpyro.distributions as dist
 from numpyro.distributions import biject_to
 from scipy.optimize import minimize
 
-from bayeslaw.infer.diagnose import MAX_KHAT, MIN_ESS, pareto_k
-from bayeslaw.infer.laplace import tempered
-from bayeslaw.infer.model import spread_prior
 from bayeslaw.laws.accuracy import Accuracy
 
 LAW = Accuracy()
 # Times the binomial error of an accuracy: models that answer the same items differ by less.
 NOISE = dist.LogNormal(math.log(0.7), 0.5)
-LOOSE = ("e_ceiling",)  # accuracies far below it say little of it: its tasks are not centred
-CHAINS, DRAWS = 4, 1000
-PROPOSED = 30_000
-ROUNDS = 6  # times that the proposal is moved to where the weight is
-DF = 6.0  # of its Student's tails
-WIDER = 1.1  # than the weighted draws: what it misses has no weight to be found by
+CHAINS, DRAWS = 8, 400
+WINDOWS = (60, 90, 150)  # of the warm-up
+LEAPS = (4, 10)  # steps of a transition: at least, and fewer than
+ACCEPT = 0.85
+NUDGE = 1e-4  # of a coordinate, to see the Hessian
 
 
 class Rows(NamedTuple):
-    """(row,) each: the number of its task, its loss and that one's error, chance, the binomial
-    error of its accuracy, and the accuracy."""
+    """member, loss, loss_se, binomial, accuracy: (row,), the number of its task, its loss and that
+    one's error, the binomial error of its accuracy, and the accuracy. chance, anchor: (task,), of
+    guessing, and the loss at which its curve's height and slope are coordinates."""
 
     member: np.ndarray
     loss: np.ndarray
     loss_se: np.ndarray
-    chance: np.ndarray
     binomial: np.ndarray
     accuracy: np.ndarray
+    chance: np.ndarray
+    anchor: np.ndarray
 
 
 def size(tasks: int) -> int:
-    """Coordinates: log s; of each parameter its mean, log spread and value of every task, or its
-    one value."""
-    return 1 + len(LAW.parameters) * (tasks + 2 if tasks > 1 else 1)
+    """Coordinates: log s; where there are several tasks three means; three of each task."""
+    return 1 + len(LAW.parameters) * ((tasks > 1) + tasks)
 
 
-def unpacked(z: Any, tasks: int) -> tuple[dict[str, Any], Any, Any]:
-    """Parameter -> (task,), s, and the log density of the prior, from a point (size,)."""
+def curve(own: Any, chance: Any, anchor: Any) -> Any:
+    """(ε, k, m), each on the real line, of one task, from its three coordinates.
+
+    Height A and slope at the anchor, and ε as a part of 1 - A: what rows tell well apart. In ε, k
+    and m they leave a thin bent ridge.
+    """
+    height, steep, part = own
+    above = (1 - chance) * jax.nn.sigmoid(height)  # A - c
+    ceiling = (1 - chance - above) * jax.nn.sigmoid(part)
+    room = 1 - chance - ceiling
+    u = jnp.log(above) - jnp.log(room - above)
+    k = jnp.exp(steep) * room / (above * (room - above))
+    values = (ceiling, k, anchor + u / k)
+    return jnp.stack([
+        biject_to(q.prior.support).inv(v)
+        for q, v in zip(LAW.parameters.values(), values, strict=True)
+    ])  # fmt: skip
+
+
+def unpacked(z: Any, rows: Rows) -> tuple[dict[str, Any], Any, Any]:
+    """Parameter -> (task,), s, and the log density of the prior, from a point (size,).
+
+    A task's parameters are normal around the mean of all, on the real line, as wide as their
+    `spread`; a single task's have the prior itself.
+    """
+    tasks, laws = rows.chance.shape[0], list(LAW.parameters.items())
     log_prior = NOISE.log_prob(jnp.exp(z[0])) + z[0]
-    values, at = {}, 1
-    for name, q in LAW.parameters.items():
+    own = z[size(tasks) - 3 * tasks :].reshape(tasks, 3)
+    placed = jax.vmap(curve)(own, rows.chance, rows.anchor)  # (task, parameter)
+    volume = jax.vmap(jax.jacfwd(curve))(own, rows.chance, rows.anchor)
+    log_prior += jnp.linalg.slogdet(volume)[1].sum()
+    values = {}
+    for j, (name, q) in enumerate(laws):
         to_support = biject_to(q.prior.support)
-        mean = z[at]
-        constrained = to_support(mean)
-        log_prior += q.prior.log_prob(constrained)
-        log_prior += to_support.log_abs_det_jacobian(mean, constrained)
-        if tasks == 1:
-            values[name], at = constrained[None], at + 1
-            continue
-        spread, own = jnp.exp(z[at + 1]), z[at + 2 : at + 2 + tasks]
-        log_prior += spread_prior(q.spread).log_prob(spread) + z[at + 1]
-        placed = mean + spread * own if name in LOOSE else own
-        around = dist.Normal(0.0, 1.0) if name in LOOSE else dist.Normal(mean, spread)
-        log_prior += around.log_prob(own).sum()
-        values[name], at = to_support(placed), at + 2 + tasks
+        values[name] = to_support(placed[:, j])
+        mean = z[1 + j] if tasks > 1 else placed[0, j]
+        log_prior += q.prior.log_prob(to_support(mean))
+        log_prior += to_support.log_abs_det_jacobian(mean, to_support(mean))
+        if tasks > 1:
+            log_prior += dist.Normal(mean, q.spread).log_prob(placed[:, j]).sum()
     return values, jnp.exp(z[0]), log_prior
 
 
-def log_density(z: Any, rows: Rows, tasks: int) -> Any:
+def log_density(z: Any, rows: Rows) -> Any:
     """Of the posterior on the real line, up to a constant."""
-    values, s, log_prior = unpacked(z, tasks)
+    values, s, log_prior = unpacked(z, rows)
+    chance = jnp.asarray(rows.chance)[rows.member]
     p = SimpleNamespace(**{n: v[rows.member] for n, v in values.items()})
-    mean = LAW.value(rows.loss, rows.chance, p)
+    mean = LAW.value(rows.loss, chance, p)
     rise = jax.nn.sigmoid(p.k_steep * (p.m_middle - rows.loss))
-    slope = (1 - rows.chance - p.e_ceiling) * p.k_steep * rise * (1 - rise)
+    slope = (1 - chance - p.e_ceiling) * p.k_steep * rise * (1 - rise)
     sd = jnp.sqrt((s * rows.binomial) ** 2 + (slope * rows.loss_se) ** 2)
     return log_prior + dist.Normal(mean, sd).log_prob(rows.accuracy).sum()
 
 
-@lru_cache(maxsize=8)
-def _compiled(tasks: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The density with its gradient, of one point; and the density of many."""
-    one = jax.jit(jax.value_and_grad(lambda z, rows: -log_density(z, rows, tasks)))
-    many = jax.jit(jax.vmap(lambda z, rows: log_density(z, rows, tasks), in_axes=(0, None)))
-    return one, many
+@lru_cache(maxsize=1)
+def _compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """(points (chain, size), rows) -> log densities and gradients; and points -> what they say."""
+    said = jax.vmap(lambda z, rows: unpacked(z, rows)[:2], in_axes=(0, None))
+    return jax.jit(jax.vmap(jax.value_and_grad(log_density), in_axes=(0, None))), jax.jit(said)
 
 
-def start(rows: Rows, tasks: int) -> np.ndarray:
-    """The middle at the median loss, one and a half nats steep."""
-    guess = {"e_ceiling": 0.1, "k_steep": 1.5, "m_middle": float(np.median(rows.loss))}
-    z = [0.0]
-    for name, q in LAW.parameters.items():
-        mean = float(biject_to(q.prior.support).inv(guess[name]))
-        own = 0.0 if name in LOOSE else mean
-        z += [mean] if tasks == 1 else [mean, math.log(q.spread / 2), *[own] * tasks]
-    return np.array(z)
+def start(rows: Rows) -> np.ndarray:
+    """Through the mean accuracy of each task, at half of right answers a nat."""
+    own, tasks = [], len(rows.chance)
+    for t, chance in enumerate(rows.chance):
+        height = float(np.mean(rows.accuracy[rows.member == t]))
+        share = np.clip((height - chance) / (1 - chance), 0.02, 0.9)
+        own += [float(np.log(share / (1 - share))), math.log(0.5), -1.0]
+    means = [-2.2, math.log(2.0), math.log(float(np.median(rows.loss)))] if tasks > 1 else []
+    return np.array([0.0, *means, *own])
 
 
-def sampled(
-    rows: Rows, tasks: int, seed: int
-) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, float], tuple[str, ...]]:
-    """Draws: parameter -> (draw, task), s (draw,); checks; and what fails. Within `double()`.
+class Drawn(NamedTuple):
+    """theta: parameter -> (draw, task); noise: s, (draw,); z: (chain, draw, size); diverging: how
+    many transitions of the draws were."""
 
-    Population Monte Carlo from Laplace's approximation at the mode: each round's weighted draws
-    give the next its mean and covariance; the last is resampled by Pareto-smoothed weights.
+    theta: dict[str, np.ndarray]
+    noise: np.ndarray
+    z: np.ndarray
+    diverging: int
+
+
+def sampled(rows: Rows, seed: int) -> Drawn:
+    """Draws by Hamiltonian Monte Carlo from around the mode. Within `double()`.
+
+    All chains move at once, in coordinates whitened by the Hessian at the mode, then by the draws
+    of each window of the warm-up, in which the step is tuned too.
     """
-    one, many = _compiled(tasks)
-    rng = np.random.default_rng([seed, 23])
+    density, said = _compiled()
+    rng, dim = np.random.default_rng([seed, 23]), size(len(rows.chance))
+
+    def look(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        value, slope = density(z, rows)
+        return np.asarray(value), np.asarray(slope)
 
     def fun(z: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = one(z, rows)
-        return float(value), np.asarray(slope)
+        value, slope = look(np.repeat(z[None], CHAINS, 0))  # of the shape that was compiled
+        return -float(value[0]), -slope[0]
 
-    found = minimize(fun, start(rows, tasks), jac=True, method="BFGS", options={"maxiter": 500})
-    centre, step, dim = found.x, 1e-4, size(tasks)
-    ahead = [
-        (fun(centre + step * e)[1] - fun(centre - step * e)[1]) / (2 * step) for e in np.eye(dim)
-    ]
-    values, vectors = np.linalg.eigh((np.array(ahead) + np.array(ahead).T) / 2)
+    mode = minimize(fun, start(rows), jac=True, method="BFGS", options={"maxiter": 300}).x
+    hessian = np.array(
+        [(fun(mode + NUDGE * e)[1] - fun(mode - NUDGE * e)[1]) / (2 * NUDGE) for e in np.eye(dim)]
+    )
+    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     shape = vectors / np.sqrt(np.clip(values, 0.1, None))  # nothing wider than three prior sds
-    for last in (*[False] * ROUNDS, True):
-        u = rng.standard_normal((PROPOSED, dim))
-        u /= np.sqrt(rng.chisquare(DF, (PROPOSED, 1)) / DF)
-        z = centre + u @ shape.T
-        log_ratio = np.asarray(many(z, rows)) + 0.5 * (DF + dim) * np.log1p((u**2).sum(1) / DF)
-        log_ratio = np.where(np.isfinite(log_ratio), log_ratio, -np.inf)
-        log_ratio = np.maximum(log_ratio, log_ratio.max() - 700)
-        if not last:
-            weight = tempered(log_ratio)
-            centre = weight @ z
-            off = z - centre
-            shape = WIDER * np.linalg.cholesky((off * weight[:, None]).T @ off + 1e-9 * np.eye(dim))
-    smooth, k_hat = pareto_k(log_ratio)
-    weight = np.exp(smooth - smooth.max())
-    weight /= weight.sum()
-    worth = float(1 / (weight**2).sum())
-    kept = z[rng.choice(PROPOSED, CHAINS * DRAWS, p=weight)]
-    theta, s, _ = jax.vmap(lambda each: unpacked(each, tasks))(kept)
-    failures = []
-    if not k_hat <= MAX_KHAT:
-        failures.append(f"k-hat {k_hat:.2f} > {MAX_KHAT}")
-    if not worth >= MIN_ESS:
-        failures.append(f"ESS {worth:.0f} < {MIN_ESS:.0f}")
-    checks = {"k_hat": float(k_hat), "ess": worth}
-    return {n: np.asarray(v) for n, v in theta.items()}, np.asarray(s), checks, tuple(failures)
+    z = mode + 0.5 * rng.standard_normal((CHAINS, dim)) @ shape.T
+    step = 0.3
+    for count in WINDOWS:
+        drawn, _, step = _moved(look, z, shape, step, count, rng, tune=True)
+        z = drawn[:, -1]
+        late = drawn[:, count // 3 :].reshape(-1, dim)
+        shape = np.linalg.cholesky(np.cov(late, rowvar=False) + 1e-6 * np.eye(dim))
+    drawn, diverging, _ = _moved(look, z, shape, step, DRAWS, rng)
+    theta, noise = said(drawn.reshape(-1, dim), rows)
+    return Drawn({n: np.asarray(v) for n, v in theta.items()}, np.asarray(noise), drawn, diverging)
+
+
+def _moved(
+    look: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    z: np.ndarray,
+    shape: np.ndarray,
+    step: float,
+    count: int,
+    rng: np.random.Generator,
+    tune: bool = False,
+) -> tuple[np.ndarray, int, float]:
+    """`count` transitions of all chains: draws (chain, draw, size), divergences, and the step."""
+    value, slope = look(z)
+    found, diverging = [], 0
+    for _ in range(count):
+        momentum = rng.standard_normal(z.shape)
+        at, above, push = z, value, slope
+        energy = value - (momentum**2).sum(1) / 2
+        own = step * rng.uniform(0.8, 1.2)
+        for _ in range(int(rng.integers(*LEAPS))):
+            momentum = momentum + own / 2 * push @ shape
+            at = at + own * momentum @ shape.T
+            above, push = look(at)
+            momentum = momentum + own / 2 * push @ shape
+        gain = above - (momentum**2).sum(1) / 2 - energy
+        gain = np.where(np.isfinite(gain), gain, -np.inf)
+        diverging += int((gain < -1000).sum())
+        accept = np.exp(np.minimum(gain, 0.0))
+        taken = rng.random(len(z)) < accept
+        z = np.where(taken[:, None], at, z)
+        value, slope = np.where(taken, above, value), np.where(taken[:, None], push, slope)
+        if tune:
+            step *= np.exp(0.1 * (accept.mean() - ACCEPT))
+        found.append(z)
+    return np.stack(found, 1), diverging, float(step)

@@ -17,6 +17,7 @@ import xarray as xr
 from bayeslaw.accuracy.density import CHAINS, LAW, Rows, sampled
 from bayeslaw.accuracy.table import Scores
 from bayeslaw.errors import FitError
+from bayeslaw.infer.diagnose import MAX_R_HAT, MIN_ESS, TAIL, array_stats
 from bayeslaw.infer.precision import double
 from bayeslaw.whole import whole
 
@@ -130,9 +131,8 @@ def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
 
         accuracy ~ Normal(curve, √((s b)² + (slope · loss_se)²)),   s ~ LogNormal(log .7, .5)
 
-    b: the binomial error. Draws of a Student's t are moved and shaped to the posterior and weighed
-    (Pareto-smoothed); the gate is on k-hat and on what the draws are worth. Raises `FitError` for a
-    task of fewer than `LEAST` rows.
+    b: the binomial error. Hamiltonian Monte Carlo, behind the gate of `fit`: R-hat, ESS,
+    divergences. Raises `FitError` for a task of fewer than `LEAST` rows.
     """
     t, tasks = scores.table, scores.tasks
     counts = t["task"].value_counts()
@@ -143,21 +143,51 @@ def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
     chance, items = (t[c].to_numpy(float)[first] for c in ("chance", "items"))
     accuracy, count = t["accuracy"].to_numpy(float), t["items"].to_numpy(float)
     smooth = (accuracy * count + 1) / (count + 2)
+    loss = t["loss"].to_numpy(float)
     rows = Rows(
-        member, t["loss"].to_numpy(float), t["loss_se"].fillna(0.0).to_numpy(float),
-        chance[member], np.sqrt(smooth * (1 - smooth) / count), accuracy,
+        member, loss, t["loss_se"].fillna(0.0).to_numpy(float),
+        np.sqrt(smooth * (1 - smooth) / count), accuracy, chance,
+        np.array([loss[member == i].mean() for i in range(len(tasks))]),
     )  # fmt: skip
     with double():
-        theta, noise, checks, failures = sampled(rows, len(tasks), seed)
-    losses = [[f(rows.loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
+        drawn = sampled(rows, seed)
+    failures, checks = _gate(drawn.z, drawn.diverging)
+    losses = [[f(loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
     about = {
         "chains": CHAINS, "rows": len(t), "left_out": scores.left_out, "digest": scores.digest,
         "seed": seed, "formula": LAW.formula, "source": LAW.source, **checks,
     }  # fmt: skip
     domains = tuple(t["domain"].iloc[first])
     return Ladder(
-        tasks, domains, chance, items, np.array(losses, float), theta, noise, failures, about
+        tasks,
+        domains,
+        chance,
+        items,
+        np.array(losses, float),
+        drawn.theta,
+        drawn.noise,
+        failures,
+        about,
     )
+
+
+def _gate(z: np.ndarray, diverging: int) -> tuple[tuple[str, ...], dict[str, float]]:
+    """What fails, and the numbers, of draws (chain, draw, coordinate)."""
+    columns, stats = np.moveaxis(z, -1, 0), array_stats()
+    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
+    ess, tail = (
+        float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method=m, **more)))
+        for m, more in (("bulk", {}), ("tail", {"prob": TAIL}))
+    )
+    failures = []
+    if not r_hat <= MAX_R_HAT:
+        failures.append(f"R-hat {r_hat:.3f} > {MAX_R_HAT}")
+    if not min(ess, tail) >= MIN_ESS:
+        failures.append(f"ESS {min(ess, tail):.0f} < {MIN_ESS:.0f}")
+    if diverging:
+        failures.append(f"{diverging} divergent transitions")
+    said = {"r_hat": r_hat, "ess_bulk": ess, "ess_tail": tail, "divergences": diverging}
+    return tuple(failures), said
 
 
 def summary(ladder: Ladder) -> list[dict[str, Any]]:

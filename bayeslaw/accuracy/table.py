@@ -57,7 +57,8 @@ class Scores:
         refuse(faults)
         given, t = t, t.copy()
         for column in TEXT:
-            t[column] = t[column].fillna("").astype(str) if column in t else ""
+            cells = t[column].astype(object) if column in t else pd.Series("", t.index)
+            t[column] = cells.where(cells.notna(), "").astype(str)
         for column in (*NEEDED[2:], *NUMBERS):
             t[column] = pd.to_numeric(t[column], errors="coerce") if column in t else np.nan
         t["specialize_tokens"] = t["specialize_tokens"].fillna(0.0)

@@ -34,7 +34,7 @@ def grams(corpus: Corpus, names: Sequence[str]) -> Sender:
             counted = Grams(by_name[name][:MOST], corpus.vocabulary)
             for here in rows.values():
                 # A line's end before it: a text may be a single token.
-                windows = np.array([[START, *texts[i]] for i in here])
+                windows = np.array([[START, *texts[int(i)]] for i in here])
                 found[here, k] = counted.losses(windows)[:, -1] if windows.shape[1] > 1 else 0.0
         return found.argmin(1)
 

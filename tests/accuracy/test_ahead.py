@@ -64,13 +64,10 @@ def test_tasks_of_domains_that_the_laws_do_not_know_are_refused():
 
 
 def test_the_command_tells_accuracies(say, tmp_path):
-    from tests.fitted import split
-
-    fitted = split()
-    fitted.save(tmp_path / "p.nc")
+    FITTED.save(tmp_path / "p.nc")
     made.ladder().save(tmp_path / "a.nc")
-    line = ("forecast", tmp_path / "p.nc", "--params", "4M", "--pretrain-tokens", "100M",
-            "--accept", "--kind", "run")  # fmt: skip
+    line = ("forecast", tmp_path / "p.nc", "--params", "200M", "--pretrain-tokens", "20B",
+            "--kind", "run")  # fmt: skip
     code, said, _ = say(*line, "--accuracy", tmp_path / "a.nc", "--task", "hard", "--json")
     assert code == 0
     (row,) = json.loads(said)["rows"]
