@@ -7,8 +7,9 @@
 # %% [markdown]
 # # A closed loop
 #
-# Fit, plan, ask what to run next, run it, fit again. Here a formula stands for the training runs, so that the truth is
-# known and the loop can be judged: the plan's regret against the best that the truth allows.
+# Fit, plan, ask what to run next, run it, fit again. Here a formula stands for the training runs,
+# so that the truth is known and the loop can be judged: the plan's regret against the best that
+# the truth allows.
 
 # %%
 import os
@@ -64,8 +65,8 @@ rows = train(pilot)
 # %% [markdown]
 # ## The loop
 #
-# `suggest` looks for runs whose outcome would improve the decision most, for what they cost. It ends when no run is
-# shown to be worth its FLOPs.
+# `suggest` looks for runs whose outcome would improve the decision most, for what they cost. It
+# ends when no run is shown to be worth its FLOPs.
 
 # %%
 regrets = []

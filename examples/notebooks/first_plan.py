@@ -7,8 +7,8 @@
 # %% [markdown]
 # # A first plan
 #
-# From a table of measured runs to a decision: how large a model, how many tokens, when to split it. Open this file
-# as a notebook with jupytext, or run it.
+# From a table of measured runs to a decision: how large a model, how many tokens, when to split
+# it. Open this file as a notebook with jupytext, or run it.
 
 # %%
 import os
@@ -21,7 +21,8 @@ METHOD, DRAWS = ("laplace", 100) if QUICK else ("nuts", 1000)
 # %% [markdown]
 # ## The runs
 #
-# A row is one model measured on one domain. A table is checked when it is read; what is wrong is listed at once.
+# A row is one model measured on one domain. A table is checked when it is read; what is wrong is
+# listed at once.
 
 # %%
 runs = read_runs("runs/quickstart.csv")
@@ -30,8 +31,8 @@ runs
 # %% [markdown]
 # ## The fit
 #
-# Two laws are fitted and weighed by how well each predicts the larger runs from the smaller. `laws=None` takes all
-# that the table allows.
+# Two laws are fitted and weighed by how well each predicts the larger runs from the smaller.
+# `laws=None` takes all that the table allows.
 
 # %%
 fitted = fit(runs, laws=["additive", "transfer"], method=METHOD)
@@ -41,7 +42,8 @@ fitted
 # %% [markdown]
 # ## What they predict
 #
-# The bands widen beyond the sweep: `calibrated` intervals know what laws have got wrong that far out.
+# The bands widen beyond the sweep: `calibrated` intervals know what laws have got wrong that far
+# out.
 
 # %%
 plots.forecast_fan(fitted, domain="code")

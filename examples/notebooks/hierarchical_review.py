@@ -7,9 +7,9 @@
 # %% [markdown]
 # # A review of the hierarchy, with ArviZ
 #
-# Parameters of a law are partially pooled over domains. Before a plan is trusted: did the chains agree, what have the
-# runs taught, how alike are the domains, and what is left unexplained? `bayeslaw.az` is ArviZ, the right one on either
-# Python.
+# Parameters of a law are partially pooled over domains. Before a plan is trusted: did the chains
+# agree, what have the runs taught, how alike are the domains, and what is left unexplained?
+# `bayeslaw.az` is ArviZ, the right one on either Python.
 
 # %%
 import os
@@ -28,7 +28,8 @@ posterior
 # %% [markdown]
 # ## Did the chains agree?
 #
-# `tree` is an xarray DataTree with ArviZ's groups. A fit that fails its own gate says so: `posterior.passed`.
+# `tree` is an xarray DataTree with ArviZ's groups. A fit that fails its own gate says so:
+# `posterior.passed`.
 
 # %%
 summary = az.summary(
