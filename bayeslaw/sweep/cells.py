@@ -180,37 +180,18 @@ def cells(
         wanted.setdefault((model.width, model.seed, model.apart), []).append(model)
     # What a branch starts from decides nothing for a trunk and its cool-downs.
     first = _written(replace(spec.rule, branch_from="stable"))
-    cooled = spec.rule.branch_from == "cooled"
     trunks, leaves, between = [], [], []
     for (width, seed, apart), group in wanted.items():
-        common |= {"width": width, "seed": seed, "apart": apart}
-        reach = max(_leaves_at(spec, m) for m in group)
-        trunk = Cell("trunk", **common, recipe_fields=first, pretrain_tokens=reach)
-        if reach and not spec.start:
+        common |= {"width": width, "seed": seed, "apart": apart, "recipe_fields": first}
+        reach = 0 if spec.start else max(_leaves_at(spec, m) for m in group)
+        trunk = Cell("trunk", **common, pretrain_tokens=reach)
+        if reach:
             trunks.append(trunk)
-        common["heldout_tokens"] = spec.heldout_tokens
         for m in group:
-            d = m.pretrain_tokens
-            cooldown = Cell(
-                "cooldown", **common, recipe_fields=first, pretrain_tokens=d,
-                parent=trunk.key if d else "",
-            )  # fmt: skip
-            if spec.start:
-                cooldown = replace(cooldown, stage="start", seed=spec.seeds[0], parent="")
-            if m.second is None:
-                leaves.append(cooldown)
-                continue
-            needed = d and not spec.start and (cooled or m.second.teacher == "cooled")
-            between += [cooldown] if needed else []
-            leaves.append(replace(
-                cooldown, stage="branch", seed=seed,
-                recipe_fields=_written(spec.rule) if d else first,
-                specialize_tokens=m.specialize_tokens, branch=m.branch,
-                second=json.dumps(m.second.decisive(), sort_keys=True),
-                parent=cooldown.key if d and cooled else cooldown.parent,
-                cooled=cooldown.key if needed else "",
-            ))  # fmt: skip
-        del common["heldout_tokens"]
+            judged = _judged(spec, trunk, m.pretrain_tokens)
+            leaves.append(_branch(spec, judged, m) if m.second else judged)
+            if leaves[-1].cooled:
+                between.append(judged)
     leaves = list(dict.fromkeys(leaves))
     ids = Counter(m.run_id for m in leaves)
     if twice := [name for name, count in ids.items() if count > 1]:
@@ -219,6 +200,28 @@ def cells(
     asked = set(leaves)
     between = [c for c in dict.fromkeys(between) if c not in asked]
     return Cells(tuple(trunks), tuple(leaves), tuple(between))
+
+
+def _judged(spec: SweepSpec, trunk: Cell, tokens: int) -> Cell:
+    """The model without a second stage: a trunk cooled down, or one from elsewhere as it came."""
+    model = replace(trunk, pretrain_tokens=tokens, heldout_tokens=spec.heldout_tokens)
+    if spec.start:
+        return replace(model, stage="start", seed=spec.seeds[0])
+    return replace(model, stage="cooldown", parent=trunk.key if tokens else "")
+
+
+def _branch(spec: SweepSpec, before: Cell, m: Model) -> Cell:
+    """The second stage of a model; `before` is the model without it."""
+    assert m.second is not None
+    from_before = bool(m.pretrain_tokens) and spec.rule.branch_from == "cooled"
+    held = bool(m.pretrain_tokens) and m.second.teacher == "cooled"
+    return replace(
+        before, stage="branch", seed=m.seed, specialize_tokens=m.specialize_tokens,
+        recipe_fields=_written(spec.rule) if from_before else before.recipe_fields,
+        branch=m.branch, second=json.dumps(m.second.decisive(), sort_keys=True),
+        parent=before.key if from_before else before.parent,
+        cooled=before.key if (from_before or held) and not spec.start else "",
+    )  # fmt: skip
 
 
 def _written(rule: Recipe) -> str:

@@ -167,6 +167,8 @@ class SweepSpec(BaseModel):
                 if others:
                     raise ValueError(f"{name} {others[0]} of '{stage.recipe}' is not one of the "
                                      f"sweep's; add it there")  # fmt: skip
+        if len({s.rate for s in stages if s.recipe == "plain"}) > 1:
+            raise ValueError("'plain' has several rates, which its rows do not tell; keep one")
         return stages
 
     @model_validator(mode="after")

@@ -167,6 +167,8 @@ def cooled_down(work: Work, cell: Cell, past: Past) -> State:
             raise Diverged
         state, _ = _cooldown(work, cell, past)
         write(state, work.place(cell) / MODEL)
+        if not team.follower():
+            (work.place(cell) / PART).unlink(missing_ok=True)
     return state
 
 

@@ -185,6 +185,11 @@ def test_second_stages_that_cannot_be_are_refused_before_the_start(fields, messa
         cells(spec(**fields), "digest", DOMAINS)
 
 
+def test_plain_stages_of_several_rates_are_refused():
+    with pytest.raises(ValueError, match="'plain' has several rates, which its rows do not tell"):
+        spec(second_stage=[{"recipe": "plain"}, {"recipe": "plain", "rate": 0.5}])
+
+
 def test_a_domain_named_as_the_union_is_refused():
     with pytest.raises(SweepError, match="a domain cannot be named 'joint'"):
         cells(spec(), "digest", ("a", "joint"))

@@ -189,6 +189,8 @@ def test_the_recipes_differ_as_they_should(table):
         ({"recipe": "scratch", "distill": 1.0}, "leave out replay and distill"),
         ({"replay": 0.25}, "'plain' is on the domain alone: leave out replay and distill"),
         ({"recipe": "replay", "replay": 0.1, "anneal": True}, "anneal is of distill"),
+        ({"recipe": "replay", "replay": 0.1, "teacher": "cooled"}, "teacher is of distill"),
+        ({"recipe": "distill", "distill": 1.0, "teacher": "me"}, "teacher is 'split' or 'cooled'"),
         ({"weights": {"a": 1.0}}, "only 'joint' mixes the domains"),
     ],
 )
