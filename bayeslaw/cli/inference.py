@@ -83,7 +83,12 @@ def fit(
     held = {name: amount(v, "--fix") for name, v in pairs(fixed, "--fix").items()}
     writable(out)
     if laws == ["accuracy"]:
-        given = {"--unit": unit, "--sweep": sweep, "--fix": fixed, "--priors": priors}
+        given: dict[str, object] = {
+            "--unit": unit,
+            "--sweep": sweep,
+            "--fix": fixed,
+            "--priors": priors,
+        }
         given |= {"--embeddings": embeddings, "--method": method != "nuts"}
         _fit_accuracy(runs, mapping, seed, out, [n for n, v in given.items() if v], json)
         return
@@ -252,7 +257,7 @@ def backtest(
         with progress("backtest") as step:
             cut = (cuts or [0.7])[0]
             found = backtest_accuracy(
-                table, read_scores(tasks), laws or None, by, cut, seed, step
+                table, read_scores(tasks), list(laws) if laws else None, by, cut, seed, step
             ).to_json()
         if json:
             print_answer(found)

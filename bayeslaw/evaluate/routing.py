@@ -198,7 +198,7 @@ def _routed(
     mine = [loss[owner == j] for j in range(k)]
     each = np.array([m.mean() for m in mine])
     var = np.array([m.var(ddof=1) / len(m) if len(m) > 1 else np.nan for m in mine])
-    about = {}
+    about: dict[str, Any] = {}
     if to is not None:
         rho = np.stack([np.bincount(to[owner == j], minlength=k) / len(mine[j]) for j in range(k)])
         about = {"accuracy": float(share @ np.diag(rho)), "confusion": rho}

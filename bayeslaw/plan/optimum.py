@@ -161,7 +161,9 @@ def balance(asked: Question, optimum: Optimum, risk: Risk) -> tuple[float, np.nd
     held = np.argwhere(np.logical_or(*space.fence.touched(space.logs(u))) & space.fence.here)
     if len(held):
         # The price and what the bounds bear, by least squares over what is free to move.
-        whole = lambda v: np.where(space.shared, v.sum(-2, keepdims=True), v)  # noqa: E731
+        def whole(v: np.ndarray) -> np.ndarray:
+            return np.where(space.shared, v.sum(-2, keepdims=True), v)
+
         free = space.present & (
             ((u > space.low + BALANCED) & (u < space.high - BALANCED)) | (np.arange(3) == 0)
         )

@@ -12,6 +12,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,13 +124,14 @@ class Off:
         found = []
         for n, d, split in zip(*run[:3], strict=True):
             branch = Run(float(n), float(d), float(split), replay=float(replay))
-            found.append(np.exp(np.asarray(_log_loss(self.outlook, branch)))[:, list(self.order)])
+            found.append(np.exp(np.asarray(_log_loss()(self.outlook, branch)))[:, list(self.order)])
         return np.stack(found, -1)
 
 
-@jax.jit
-def _log_loss(outlook: Outlook, run: Run) -> jax.Array:
-    return outlook.log_loss(run)
+@lru_cache(maxsize=1)
+def _log_loss() -> Any:
+    """Compiled: (outlook, run) -> log losses, (draw, domain)."""
+    return jax.jit(lambda outlook, run: outlook.log_loss(run))
 
 
 def system_losses(

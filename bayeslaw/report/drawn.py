@@ -38,15 +38,16 @@ class Drawn:
             "The dark band holds half of the forecast, the light one 90 %; right of the dashed "
             "line no run was measured. Runs lie on the curve or above it."
         )
+
+        def fan(domain: str | None) -> Callable[[int], Any]:
+            return lambda w: plots.forecast_fan(
+                self.fitted, domain=domain, flops=ends, kind=kind, width=w
+            )
+
         domains = self.fitted.domains
         if len(domains) <= PANELS:
-            return [_drawn("forecast", caption, lambda w: plots.forecast_fan(
-                self.fitted, flops=ends, kind=kind, width=w))]  # fmt: skip
-        return [
-            _drawn(f"forecast-{k}", caption, lambda w, d=d: plots.forecast_fan(
-                self.fitted, domain=d, flops=ends, kind=kind, width=w))
-            for k, d in enumerate(domains[:PANELS])
-        ]  # fmt: skip
+            return [_drawn("forecast", caption, fan(None))]
+        return [_drawn(f"forecast-{k}", caption, fan(d)) for k, d in enumerate(domains[:PANELS])]
 
     def map(self, p: Planned, number: int) -> list[Picture]:
         """The iso-loss map with the plan and its credible region."""
@@ -79,10 +80,11 @@ class Drawn:
 
     def next(self, found: NextRuns, number: int) -> list[Picture]:
         """What each of the next runs is worth."""
-        if found.suggestion is None or not found.runs:
+        suggestion = found.suggestion
+        if suggestion is None or not found.runs:
             return []
         caption = "What each run is worth, and how often that repays its compute."
-        return [_drawn(f"next-{number}", caption, lambda w: plots.evsi(found.suggestion, width=w))]
+        return [_drawn(f"next-{number}", caption, lambda w: plots.evsi(suggestion, width=w))]
 
     def diagnostics(self) -> list[Picture]:
         """Weights of the laws, and what the first of them leaves unexplained."""

@@ -119,7 +119,7 @@ def _cost(said: Any, faults: list[str]) -> CostLaw:
         return SIX_ND
     names = [f.name for f in fields(CostLaw)]
     entry = said if isinstance(said, dict) else {}
-    found = {n: entry.get(n) for n in names}
+    found: dict[str, Any] = {n: entry.get(n) for n in names}
     if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in found.values()):
         faults.append(f"cost: must have the numbers {', '.join(names)}")
         return SIX_ND
