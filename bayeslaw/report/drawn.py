@@ -103,7 +103,13 @@ class Drawn:
                 f"What {member.law.name} leaves unexplained of each run, in per cent of the loss: "
                 "no trend should be seen, and one in ten points lie outside its bar."
             )
-            found.append(_drawn("residuals", caption, lambda w: plots.residuals(member, width=w)))
+            found.append(
+                _drawn(
+                    "residuals",
+                    caption,
+                    lambda w: plots.residuals(member, ["flops", "predicted"], width=w),
+                )
+            )
         return found
 
 

@@ -64,8 +64,8 @@ def next_runs(
         words = "No further run is shown to be worth its compute: what is left goes into the plan."
         return NextRuns(about, words, (), found, said)
     about = (
-        f"{knowing}These runs would buy most of it for a FLOP, at most {format_quantity(money)} "
-        "FLOPs together, each given those above it. Worth is how far the expected loss of the plan "
+        f"{knowing}For at most {format_quantity(money)} FLOPs together these runs buy most for "
+        "each FLOP, each given those above it. Worth is how far the expected loss of the plan "
         "drops (± one standard error of the simulation); the last column is that per FLOP, over "
         "what a FLOP more of the plan's budget buys." + without
     )
