@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from bayeslaw import (
     backtest,
     fit,
@@ -52,7 +54,16 @@ def main() -> None:
         "evsi": lambda: plots.evsi(suggest(fitted, 1e14, 1e12, draws=DRAWS)),
     }
     for name, draw in pictures.items():
-        print(save(draw(), ROOT / "docs" / "gallery" / f"{name}.png"), flush=True)
+        file = save(draw(), ROOT / "docs" / "gallery" / f"{name}.png")
+        small(file)
+        print(file.relative_to(ROOT), flush=True)
+
+
+def small(file: Path) -> None:
+    """A PNG of 64 colours: a third of the bytes, and no difference to be seen."""
+    with Image.open(file) as picture:
+        fewer = picture.convert("RGB").quantize(64)
+    fewer.save(file, optimize=True)
 
 
 if __name__ == "__main__":

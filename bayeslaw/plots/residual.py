@@ -68,7 +68,9 @@ def residuals(
             panel.interval(
                 *ends, x[mine], palette.LIGHT, f"{100 * PROB:g} % (run)", 1.0, upright=True
             )
-            panel.points(x[mine], over, palette.color(k), domain, palette.marker(k), size=16)
+            panel.points(
+                x[mine], over, palette.color(k), domain, palette.marker(k), size=14, alpha=0.8
+            )
         panel.horizontal(0.0, palette.GREY, dash=0)
         panel.axes(Axis(LABELS[name], log=True), Axis("residual, %"))
     return canvas.done(
