@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class AccuracyBacktest:
 def backtest_accuracy(
     runs: Runs,
     table: Scores,
-    laws: list[str | Law] | None = None,
+    laws: Sequence[str | Law] | None = None,
     by: By = "flops",
     cut: float = 0.7,
     seed: int = 0,

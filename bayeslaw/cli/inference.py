@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -77,7 +77,12 @@ def fit(
     held = {name: amount(v, "--fix") for name, v in pairs(fixed, "--fix").items()}
     writable(out)
     if laws == ["accuracy"]:
-        given = {"--unit": unit, "--sweep": sweep, "--fix": fixed, "--priors": priors}
+        given: dict[str, Any] = {
+            "--unit": unit,
+            "--sweep": sweep,
+            "--fix": fixed,
+            "--priors": priors,
+        }
         given |= {"--embeddings": embeddings, "--method": method != "nuts"}
         _fit_accuracy(runs, mapping, seed, out, [n for n, v in given.items() if v], json)
         return
