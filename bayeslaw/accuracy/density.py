@@ -20,8 +20,9 @@ from bayeslaw.laws.accuracy import Accuracy
 LAW = Accuracy()
 # Times the binomial error of an accuracy: models that answer the same items differ by less.
 NOISE = dist.LogNormal(math.log(0.7), 0.5)
-CHAINS, DRAWS = 8, 400
-WINDOWS = (60, 90, 150)  # of the warm-up
+CHAINS, DRAWS = 4, 1000
+LONGEST = 4  # times as many draws, before the gate stays closed
+WINDOWS = (100, 150, 200)  # of the warm-up
 LEAPS = (4, 10)  # steps of a transition: at least, and fewer than
 ACCEPT = 0.85
 NUDGE = 1e-4  # of a coordinate, to see the Hessian
@@ -129,8 +130,9 @@ class Drawn(NamedTuple):
     diverging: int
 
 
-def sampled(rows: Rows, seed: int) -> Drawn:
-    """Draws by Hamiltonian Monte Carlo from around the mode. Within `double()`.
+def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray, int], bool]) -> Drawn:
+    """Draws by Hamiltonian Monte Carlo from around the mode, more of them until `enough` of those
+    (chain, draw, size) and their divergences, at most `LONGEST` times as many. Within `double()`.
 
     All chains move at once, in coordinates whitened by the Hessian at the mode, then by the draws
     of each window of the warm-up, in which the step is tuned too.
@@ -159,7 +161,12 @@ def sampled(rows: Rows, seed: int) -> Drawn:
         z = drawn[:, -1]
         late = drawn[:, count // 3 :].reshape(-1, dim)
         shape = np.linalg.cholesky(np.cov(late, rowvar=False) + 1e-6 * np.eye(dim))
-    drawn, diverging, _ = _moved(look, z, shape, step, DRAWS, rng)
+    drawn, diverging = np.empty((CHAINS, 0, dim)), 0
+    for _ in range(LONGEST):
+        more, worse, _ = _moved(look, z, shape, step, DRAWS, rng)
+        drawn, diverging, z = np.concatenate([drawn, more], 1), diverging + worse, more[:, -1]
+        if enough(drawn, diverging) or diverging:
+            break
     theta, noise = said(drawn.reshape(-1, dim), rows)
     return Drawn({n: np.asarray(v) for n, v in theta.items()}, np.asarray(noise), drawn, diverging)
 

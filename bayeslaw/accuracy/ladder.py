@@ -150,7 +150,7 @@ def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
         np.array([loss[member == i].mean() for i in range(len(tasks))]),
     )  # fmt: skip
     with double():
-        drawn = sampled(rows, seed)
+        drawn = sampled(rows, seed, lambda z, diverging: not _gate(z, diverging)[0])
     failures, checks = _gate(drawn.z, drawn.diverging)
     losses = [[f(loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
     about = {

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,7 +83,7 @@ def fit(
     held = {name: amount(v, "--fix") for name, v in pairs(fixed, "--fix").items()}
     writable(out)
     if laws == ["accuracy"]:
-        given: dict[str, object] = {
+        given: dict[str, Any] = {
             "--unit": unit,
             "--sweep": sweep,
             "--fix": fixed,

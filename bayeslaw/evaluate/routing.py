@@ -4,7 +4,7 @@ costs, and what a mixture of all branches would have done."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -198,8 +198,8 @@ def _routed(
     mine = [loss[owner == j] for j in range(k)]
     each = np.array([m.mean() for m in mine])
     var = np.array([m.var(ddof=1) / len(m) if len(m) > 1 else np.nan for m in mine])
-    about: dict[str, Any] = {}
-    if to is not None:
-        rho = np.stack([np.bincount(to[owner == j], minlength=k) / len(mine[j]) for j in range(k)])
-        about = {"accuracy": float(share @ np.diag(rho)), "confusion": rho}
-    return Routed(name, float(share @ each), float(np.sqrt(share**2 @ var)), each, **about)
+    found = Routed(name, float(share @ each), float(np.sqrt(share**2 @ var)), each)
+    if to is None:
+        return found
+    rho = np.stack([np.bincount(to[owner == j], minlength=k) / len(mine[j]) for j in range(k)])
+    return replace(found, accuracy=float(share @ np.diag(rho)), confusion=rho)
