@@ -19,6 +19,7 @@ from bayeslaw.report.picture import Picture, picture
 from bayeslaw.report.planned import Planned
 
 PANELS = 6  # domains that are drawn
+AGAINST = ("flops", "predicted")  # that residuals are drawn over
 SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 
 
@@ -107,7 +108,7 @@ class Drawn:
                 _drawn(
                     "residuals",
                     caption,
-                    lambda w: plots.residuals(member, ["flops", "predicted"], width=w),
+                    lambda w: plots.residuals(member, AGAINST, width=w),
                 )
             )
         return found
