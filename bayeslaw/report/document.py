@@ -53,7 +53,7 @@ class Report:
 
 def report(
     posterior: str | Path | Ensemble,
-    plans: Sequence[str | Path | Plan] = (),
+    plans: str | Path | Plan | Sequence[str | Path | Plan] = (),
     accept: bool = False,
     spend: float | None = None,
     progress: Step | None = None,
@@ -71,6 +71,7 @@ def report(
     with the faults of a plan, and where it was made with another posterior.
     """
     step = progress or (lambda *_: None)
+    plans = [plans] if isinstance(plans, (str, Path, Plan)) else plans
     step("the posterior", 0.0)
     if isinstance(posterior, Ensemble):
         given = posterior

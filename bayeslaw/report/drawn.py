@@ -14,6 +14,7 @@ from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
 from bayeslaw.plan.frontier import Frontier
 from bayeslaw.plan.plan import Plan, plan
+from bayeslaw.plan.written import ONE_MODEL
 from bayeslaw.report.next_runs import NextRuns
 from bayeslaw.report.picture import Picture, picture
 from bayeslaw.report.planned import Planned
@@ -64,9 +65,13 @@ class Drawn:
         if not np.allclose(answer.chosen.run.params, _run(self.fitted, p).params, rtol=0.05):
             caption += " The dots are those of a plan without its own bounds."
         answer = replace(answer, chosen=replace(answer.chosen, run=_run(self.fitted, p)))
+        every: list[str | None] = [None]
+        if p.arrangement not in ONE_MODEL and len(p.weights) > PANELS:
+            every = [*sorted(p.weights, key=lambda d: -p.weights[d])[:PANELS]]
         return [
-            _drawn(f"map-{number}", caption, lambda w: plots.isoloss_map(
-                self.fitted, answer, width=w))
+            _drawn(f"map-{number}-{k}", caption, lambda w, d=d: plots.isoloss_map(
+                self.fitted, answer, domain=d, width=w))
+            for k, d in enumerate(every)
         ]  # fmt: skip
 
     def frontier(self, traced: Frontier | None) -> list[Picture]:

@@ -35,7 +35,10 @@ def test_it_opens_without_complaint_and_fits(browser, page, width, dark):
 
 def test_the_browser_would_see_what_is_wrong(browser, tmp_path):
     bad = tmp_path / "bad.html"
-    bad.write_text("<body><div style='width: 900px'>x</div><script>console.error('boo')</script>")
+    bad.write_text(
+        "<meta name='viewport' content='width=device-width'>"
+        "<div style='width: 900px'>x</div><script>console.error('boo')</script>"
+    )
     seen = browser.open(bad, 390, dark=False)
     assert seen["scroll"] > 390
     assert seen["wide"]
