@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,9 +61,9 @@ class Explorer:
         """What is asked before anything was changed: a hundred times the sweep's largest run."""
         return Controls(100 * self.fitted.ranges["flops"][1])
 
-    def warm(self) -> None:
-        """Compile what all risks need."""
-        for risk in RISKS:
+    def warm(self, risks: Sequence[str] = RISKS) -> None:
+        """Compile what risks need."""
+        for risk in risks:
             self.answer(Controls(self.first.flops, risk=risk))
 
     def answer(self, asked: Controls) -> Answer:

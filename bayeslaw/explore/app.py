@@ -28,11 +28,15 @@ def _():
 
 
 @app.cell
-def _(Explorer, mo, read_posterior):
+def _(Explorer, RISKS, mo, read_posterior):
+    from threading import Thread
+
     given = mo.cli_args()
     with mo.status.spinner(title="Reading the posterior, compiling the planner"):
         explorer = Explorer(read_posterior(given.get("posterior")).accept("accept" in given))
-        explorer.warm()
+        explorer.warm(RISKS[:1])
+    # The other risks compile while the first answer is being read.
+    Thread(target=explorer.warm, args=(RISKS[1:],), daemon=True).start()
     return (explorer,)
 
 

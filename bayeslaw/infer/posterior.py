@@ -102,10 +102,10 @@ class Posterior:
                 f"{d.divergences} divergences"
             )
         draws = self.to_dataframe()
-        rows = [
-            {"parameter": str(n), "median": float(v[1]), "90 %": [float(v[0]), float(v[2])]}
-            for n, v in draws.quantile([0.05, 0.5, 0.95]).items()
-        ]
+        rows = []
+        for name in draws:
+            low, middle, high = (float(v) for v in np.quantile(draws[name], [0.05, 0.5, 0.95]))
+            rows.append({"parameter": str(name), "median": middle, "90 %": [low, high]})
         title = f"Posterior of {self.law.name}: {len(draws)} draws ({self.method})"
         return card(title, [f for f in facts if f], rows, d.failures)
 

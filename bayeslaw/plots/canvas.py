@@ -129,7 +129,9 @@ class Panel:
         for side, axis, pixels in (("x", x, self.size[0]), ("y", y, self.size[1])):
             values = np.array(self.seen[side], float)
             values = values[np.isfinite(values) & ((values > 0) | (not axis.log))]
-            ends = (float(values.min()), float(values.max())) if len(values) else (1.0, 2.0)
+            told = [v for v in (axis.low, axis.high) if v is not None]
+            every = [*values, *told] or [1.0, 2.0]
+            ends = (float(min(every)), float(max(every)))
             low, high = spanned(*ends, axis.log)
             low = low if axis.low is None else axis.low
             high = high if axis.high is None else axis.high

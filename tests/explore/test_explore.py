@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import lru_cache
 from importlib.util import find_spec
@@ -45,12 +46,16 @@ def test_regret_is_never_negative_and_least_for_the_plan():
 
 def test_a_warm_planner_answers_at_once():
     explorer().answer(Controls(1e21))
-    seconds = [explorer().answer(Controls(1.1**i * 1e21)).seconds for i in range(5)]
-    assert min(seconds) < FAST
+    spent = []
+    for i in range(5):
+        began = time.process_time()  # of the processor: the machine may be busy with others
+        page(explorer().answer(Controls(1.1**i * 1e21)))
+        spent.append(time.process_time() - began)
+    assert min(spent) < FAST
 
 
 def test_what_cannot_be_is_said():
-    with pytest.raises(PlanError, match="unique tokens of 'd0'"):
+    with pytest.raises(PlanError, match="unique tokens of d0: 'many' is not a number"):
         explorer().answer(Controls(1e21, unique={"d0": "many"}))
 
 
