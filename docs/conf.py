@@ -19,7 +19,7 @@ myst_heading_anchors = 3
 highlight_language = "text"  # of blocks that do not say it: command lines and output
 # Links to files outside of docs/ lead somewhere in the repository; tests/test_documents.py sees to
 # it. On a page they have no target.
-suppress_warnings = ["myst.xref_missing", "toc.empty_glob"]
+suppress_warnings = ["myst.xref_missing"]
 autodoc_typehints = "none"  # the signature has them
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 88
