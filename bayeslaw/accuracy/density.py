@@ -55,10 +55,11 @@ def curve(own: Any, chance: Any, anchor: Any) -> Any:
     """
     height, steep, part = own
     above = (1 - chance) * jax.nn.sigmoid(height)  # A - c
-    ceiling = (1 - chance - above) * jax.nn.sigmoid(part)
-    room = 1 - chance - ceiling
-    u = jnp.log(above) - jnp.log(room - above)
-    k = jnp.exp(steep) * room / (above * (room - above))
+    below = (1 - chance) * jax.nn.sigmoid(-height)  # 1 - A
+    ceiling = below * jax.nn.sigmoid(part)
+    left = below * jax.nn.sigmoid(-part)  # 1 - ε - A
+    u = jnp.log(above) - jnp.log(left)
+    k = jnp.exp(steep) * (above + left) / (above * left)
     values = (ceiling, k, anchor + u / k)
     return jnp.stack([
         biject_to(q.prior.support).inv(v)
@@ -194,8 +195,9 @@ def _moved(
             above, push = look(at)
             momentum = momentum + own / 2 * push @ shape
         gain = above - (momentum**2).sum(1) / 2 - energy
+        # Where m would be less than 0 there is no density: such a step is refused, no more.
+        diverging += int((np.isfinite(gain) & (gain < -1000)).sum())
         gain = np.where(np.isfinite(gain), gain, -np.inf)
-        diverging += int((gain < -1000).sum())
         accept = np.exp(np.minimum(gain, 0.0))
         taken = rng.random(len(z)) < accept
         z = np.where(taken[:, None], at, z)
