@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ def picture(name: str, caption: str, draw: Callable[[int], Any]) -> Picture:
 def _written(draw: Callable[[int], Any], width: int) -> str:
     import matplotlib.pyplot as plt
 
-    with _style():
+    with _style(), warnings.catch_warnings():
+        # Its words are drawn by the reader's own fonts.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure = draw(width)
         try:
             written = io.StringIO()
