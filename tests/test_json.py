@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bayeslaw import Runs, verify
+from bayeslaw import Run, Runs, frontier, pareto, plan, reach, suggest, verify
 from bayeslaw.cli import DONE
+from bayeslaw.cli.answer import finite
+from bayeslaw.plan.architecture import Architecture
+from bayeslaw.plan.devices import Hardware, find_device
 from tests.conftest import simulated, two_stage
-from tests.fitted import single, split
+from tests.fitted import split
+from tests.plan.drawn import ensemble
 from tests.readers.logs import CASES
 from tests.verify.planned import plan_file, posterior, table
 
@@ -75,8 +81,6 @@ def files(tmp_path_factory):
     simulated(60).to_csv(folder / "single.csv", index=False)
     two_stage().to_csv(folder / "split.csv", index=False)
     split().save(folder / "split.nc")
-    single().save(folder / "single.nc")
-    (folder / "mine.csv").write_text("design,params,pretrain_tokens\nours,10M,1B\n")
     CASES["trainer_state"].write(folder)
     return folder
 
@@ -87,17 +91,10 @@ COMMANDS = {
     "Schema": "schema",
     "Laws": "laws",
     "Fit": "fit split.csv --law additive --method huber --out NEW.nc",
-    "Check": "check single.nc",
-    "Compare": "compare single.nc",
+    "Check": "check split.nc",
+    "Compare": "compare split.nc",
     "Backtest": "backtest single.csv --law chinchilla --cut 0.6",
     "Forecast": "forecast split.nc --params 64M --pretrain-tokens 1B --specialize-tokens 20M",
-    "Plan": "plan split.nc --flops 1e17 --designs mine.csv",
-    "Plan, of wishes": "plan split.nc --gpu-hours 0.001 --device a100 --unique d1=20M --epochs 2 "
-                       "--serve d0=500M --architectures tiny --at-least-generalist 0.6",
-    "Plan, of a target": "plan split.nc --target d0=1.8 --arrangement independent",
-    "Frontier": "frontier split.nc --flops 1e16:1e18 --points 2 --kind mean",
-    "Pareto": "pareto split.nc --flops 1e18 --kind mean --points 2 --between domain:d0 domain:d1",
-    "Suggest": "suggest split.nc --plan-flops 1e19 --spend 1e17 --runs 2",
 }  # fmt: skip
 
 
@@ -112,6 +109,39 @@ def test_what_a_command_answers_is_what_is_documented(name, say, files, monkeypa
     assert answer["schema"] == 1
 
 
+def answers() -> dict[str, Callable[[], Any]]:
+    """What plans and their kin answer, of draws that were chosen; as the command line prints it."""
+    of, how = ensemble(count=40), {"kind": "mean", "draws": 40}
+    hardware = Hardware(find_device("a100"), "bf16", 0.5, 8)
+    sizes = [Architecture("small", 1e8, {"layers": 12}), Architecture("large", 1e9)]
+    mine = {"ours": Run(np.array([1e8] * 2), np.array([1e10] * 2), np.array([1e9] * 2))}
+    posterior_, plot = {"posterior": {"path": "p.nc", "sha256": "00"}}, {"plot": None}
+    asked = {
+        "Plan": {"designs": mine},
+        "Plan, on devices": {"hardware": hardware, "serve": {"d0": 5e9}},
+        "Plan, of a list": {"architectures": sizes, "arrangements": ["independent"]},
+        "Plan, of little data": {"unique": {"d1": 2e9}, "epochs": 2, "at_least_generalist": 0.6},
+    }
+    plans = {
+        n: lambda more=more: plan(of, 1e19, **how, **more).to_json() | posterior_
+        for n, more in asked.items()
+    }
+    return {
+        **plans,
+        "Plan, of a target": lambda: reach(of, {"d0": 2.2}, **how).to_json() | posterior_,
+        "Frontier": lambda: frontier(of, (1e18, 1e19), 2, **how).to_json() | plot,
+        "Pareto": lambda: pareto(of, 1e19, ("domain:d0", "domain:d1"), 2, **how).to_json() | plot,
+        "Suggest": lambda: suggest(of, 1e19, 1e18, 2, **how).to_json(),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", answers())
+def test_what_a_plan_answers_is_what_is_documented(name):
+    answer = json.loads(json.dumps(finite(answers()[name]())))
+    assert faults(answer, name.split(",")[0], "$") == []
+
+
 @pytest.mark.slow
 def test_what_a_verification_answers_is_what_is_documented(tmp_path):
     plan = plan_file(tmp_path)
@@ -121,8 +151,6 @@ def test_what_a_verification_answers_is_what_is_documented(tmp_path):
 
 
 def test_simulated_fits_and_clusters_are_documented():
-    import numpy as np
-
     from bayeslaw.calibrate import Calibration
     from bayeslaw.corpus.split import Cluster
 
