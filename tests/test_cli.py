@@ -191,7 +191,8 @@ def test_plan_hands_every_option_on(say, files, monkeypatch, tmp_path):
     assert code == DONE
     weights = {"d0": 2.0, "d1": 1.0}
     named = {"accept": False, "on": "regret", "kind": "mean", "epsilon": 0.02,
-             "designs": None, "hardware": None, "forgetting": None, "cost": "runs"}  # fmt: skip
+             "designs": None, "hardware": None, "forgetting": None, "routing": None,
+             "cost": "runs"}  # fmt: skip
     assert calls == [((1e11, weights, "quantile:0.9", ["trunk"], np.inf, 0.9), named)]
     assert len(once) == 1
     assert json.loads(out.read_text())["arrangement"] == json.loads(said)["arrangement"] == "trunk"
@@ -656,6 +657,7 @@ def program(*arguments: object, code: str = "") -> subprocess.CompletedProcess[s
         ["pareto"],
         ["suggest"],
         ["sweep"],
+        ["evaluate"],
     ],
 )
 def test_help_loads_nothing_heavy(command):
