@@ -155,7 +155,7 @@ def _frontier(fitted: Ensemble, plans: Sequence[Planned]) -> Frontier | str:
     first = plans[0] if plans else None
     try:
         return frontier(
-            fitted, (low, high), BUDGETS, first and first.weights,
+            fitted, (low, high), BUDGETS, first.weights if first else None,
             kind=first.kind if first else _kind(fitted), prob=first.prob if first else 0.9,
             stretch=(first.stretch or float("inf")) if first else 4.0,
         )  # fmt: skip

@@ -40,15 +40,14 @@ class Drawn:
             "The dark band holds half of the forecast, the light one 90 %; right of the dashed "
             "line no run was measured. Runs lie on the curve or above it."
         )
+
+        def fan(number: int, domain: str | None) -> Picture:
+            return _drawn(f"forecast-{number}", caption, lambda w: plots.forecast_fan(
+                self.fitted, domain=domain, flops=ends, kind=kind, width=w))  # fmt: skip
+
         domains = self.fitted.domains
-        if len(domains) <= PANELS:
-            return [_drawn("forecast", caption, lambda w: plots.forecast_fan(
-                self.fitted, flops=ends, kind=kind, width=w))]  # fmt: skip
-        return [
-            _drawn(f"forecast-{k}", caption, lambda w, d=d: plots.forecast_fan(
-                self.fitted, domain=d, flops=ends, kind=kind, width=w))
-            for k, d in enumerate(domains[:PANELS])
-        ]  # fmt: skip
+        some = [None] if len(domains) <= PANELS else domains[:PANELS]
+        return [fan(k, d) for k, d in enumerate(some)]
 
     def map(self, p: Planned, number: int) -> list[Picture]:
         """The iso-loss map with the plan and its credible region."""
@@ -67,11 +66,12 @@ class Drawn:
         every: list[str | None] = [None]
         if p.arrangement not in ONE_MODEL and len(p.weights) > PANELS:
             every = [*sorted(p.weights, key=lambda d: -p.weights[d])[:PANELS]]
-        return [
-            _drawn(f"map-{number}-{k}", caption, lambda w, d=d: plots.isoloss_map(
-                self.fitted, answer, domain=d, width=w))
-            for k, d in enumerate(every)
-        ]  # fmt: skip
+
+        def drawn(k: int, domain: str | None) -> Picture:
+            return _drawn(f"map-{number}-{k}", caption, lambda w: plots.isoloss_map(
+                self.fitted, answer, domain=domain, width=w))  # fmt: skip
+
+        return [drawn(k, d) for k, d in enumerate(every)]
 
     def frontier(self, traced: Frontier | None) -> list[Picture]:
         """What every budget buys."""
@@ -85,10 +85,11 @@ class Drawn:
 
     def next(self, found: NextRuns, number: int) -> list[Picture]:
         """What each of the next runs is worth."""
-        if found.suggestion is None or not found.runs:
+        suggestion = found.suggestion
+        if suggestion is None or not found.runs:
             return []
         caption = "What each run is worth, and how often that repays its compute."
-        return [_drawn(f"next-{number}", caption, lambda w: plots.evsi(found.suggestion, width=w))]
+        return [_drawn(f"next-{number}", caption, lambda w: plots.evsi(suggestion, width=w))]
 
     def diagnostics(self) -> list[Picture]:
         """Weights of the laws, and what the first of them leaves unexplained."""

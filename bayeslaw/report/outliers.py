@@ -44,8 +44,8 @@ def outliers(fitted: Ensemble, count: int = SHOWN) -> list[Outlier]:
     names, domains = np.asarray(m.tree["observed_data"]["run"]), _domains(m, len(measured))
     return [
         Outlier(
-            str(names[i]), domains[i],
-            *(float(design[n][i]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
+            str(names[i]), domains[i], float(design["params"][i]),
+            float(design["pretrain_tokens"][i]), float(design["specialize_tokens"][i]),
             float(np.exp(measured[i])), float(np.exp(middle[i])), float(away[i]),
         )
         for i in np.argsort(-np.abs(away), kind="stable")[:count]

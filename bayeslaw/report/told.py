@@ -85,7 +85,7 @@ class Told:
     def tokens(self) -> list[dict[str, Any]]:
         """What every domain's model is trained on; shares are of the longest, per cent."""
         p = self.plan
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"domain": d, "general": p.size("pretrain_tokens", d),
              "own": p.size("specialize_tokens", d)}
             for d in p.weights
