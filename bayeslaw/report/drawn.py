@@ -41,15 +41,13 @@ class Drawn:
             "line no run was measured. Runs lie on the curve or above it."
         )
 
-        def fan(domain: str | None) -> Callable[[int], Any]:
-            return lambda w: plots.forecast_fan(
-                self.fitted, domain=domain, flops=ends, kind=kind, width=w
-            )
+        def fan(number: int, domain: str | None) -> Picture:
+            return _drawn(f"forecast-{number}", caption, lambda w: plots.forecast_fan(
+                self.fitted, domain=domain, flops=ends, kind=kind, width=w))  # fmt: skip
 
         domains = self.fitted.domains
-        if len(domains) <= PANELS:
-            return [_drawn("forecast", caption, fan(None))]
-        return [_drawn(f"forecast-{k}", caption, fan(d)) for k, d in enumerate(domains[:PANELS])]
+        some = [None] if len(domains) <= PANELS else domains[:PANELS]
+        return [fan(k, d) for k, d in enumerate(some)]
 
     def map(self, p: Planned, number: int) -> list[Picture]:
         """The iso-loss map with the plan and its credible region."""
@@ -68,11 +66,12 @@ class Drawn:
         every: list[str | None] = [None]
         if p.arrangement not in ONE_MODEL and len(p.weights) > PANELS:
             every = [*sorted(p.weights, key=lambda d: -p.weights[d])[:PANELS]]
-        return [
-            _drawn(f"map-{number}-{k}", caption, lambda w, d=d: plots.isoloss_map(
-                self.fitted, answer, domain=d, width=w))
-            for k, d in enumerate(every)
-        ]  # fmt: skip
+
+        def drawn(k: int, domain: str | None) -> Picture:
+            return _drawn(f"map-{number}-{k}", caption, lambda w: plots.isoloss_map(
+                self.fitted, answer, domain=domain, width=w))  # fmt: skip
+
+        return [drawn(k, d) for k, d in enumerate(every)]
 
     def frontier(self, traced: Frontier | None) -> list[Picture]:
         """What every budget buys."""

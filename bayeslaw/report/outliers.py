@@ -42,11 +42,11 @@ def outliers(fitted: Ensemble, count: int = SHOWN) -> list[Outlier]:
     away = (measured - middle) / np.maximum((high - low) / 2, 1e-12)
     design = m.tree["constant_data"]
     names, domains = np.asarray(m.tree["observed_data"]["run"]), _domains(m, len(measured))
-    of = ("params", "pretrain_tokens", "specialize_tokens")
     return [
         Outlier(
-            run=str(names[i]), domain=domains[i], **{n: float(design[n][i]) for n in of},
-            loss=float(np.exp(measured[i])), expected=float(np.exp(middle[i])), away=float(away[i]),
+            str(names[i]), domains[i], float(design["params"][i]),
+            float(design["pretrain_tokens"][i]), float(design["specialize_tokens"][i]),
+            float(np.exp(measured[i])), float(np.exp(middle[i])), float(away[i]),
         )
         for i in np.argsort(-np.abs(away), kind="stable")[:count]
     ]  # fmt: skip
