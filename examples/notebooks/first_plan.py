@@ -35,8 +35,8 @@ runs
 # `laws=None` takes all that the table allows.
 
 # %%
-fitted = fit(runs, laws=["additive", "transfer"], method=METHOD)
-assert fitted.passed
+# Approximate draws may fail the gate: they are taken all the same, in tests only.
+fitted = fit(runs, laws=["additive", "transfer"], method=METHOD).accept(QUICK)
 fitted
 
 # %% [markdown]
@@ -50,7 +50,7 @@ plots.forecast_fan(fitted, domain="code")
 
 # %%
 design = {"params": "400k", "pretrain_tokens": "20M", "specialize_tokens": "4M"}
-forecast(fitted, design, kind="calibrated", prob=0.9)
+forecast(fitted, design, kind="calibrated", prob=0.9, accept=QUICK)
 
 # %% [markdown]
 # ## The plan
@@ -58,7 +58,7 @@ forecast(fitted, design, kind="calibrated", prob=0.9)
 # The budget is about 70 times the largest run. Its first lines say what limits the answer.
 
 # %%
-answer = plan(fitted, flops=1e14, weights={"code": 2}, draws=DRAWS)
+answer = plan(fitted, flops=1e14, weights={"code": 2}, draws=DRAWS, accept=QUICK)
 answer
 
 # %%
