@@ -113,6 +113,8 @@ def test_fit_takes_every_option(say, files, fake_fit, tmp_path):
     assert rest[:-1] == [["additive", "transfer"], "laplace", 7, "normal", {"a_size": 0.3}]
     assert float(rest[-1]["b_data"].mean) == pytest.approx(0.3 * np.exp(0.02))
     assert runs.table["loss"].to_numpy() == pytest.approx(table["val_loss"] * np.log(2))
+    command = read_posterior(tmp_path / "p.nc").command
+    assert (command[:2], command[-1]) == (("bayeslaw", "fit"), str(tmp_path / "priors.toml"))
 
 
 def test_fit_without_laws_leaves_the_choice_to_the_library(say, files, fake_fit, tmp_path):
@@ -307,6 +309,7 @@ def test_plan_answers_with_the_promised_keys(say, files):
     answer = json.loads(said)
     assert (code, answer["schema"]) == (DONE, 1)
     assert set(answer) >= PLAN
+    assert answer["command"][:2] == ["bayeslaw", "plan"]
     assert set(answer["domains"]["d0"]) == {"mean", "interval"}
     alone = json.loads(say("plan", files / "split.nc", "--flops", "1e17", "--arrangement",
                            "independent", "--json")[1])  # fmt: skip
