@@ -190,8 +190,8 @@ def parse_risk(text: str | Risk | Callable[[Any], Any]) -> Risk:
     if name not in RISKS:
         for found in registered(GROUP, PlanError, text):
             return _checked(found, text)
-        known = [n if k.low is None else f"{n}:LEVEL" for n, k in RISKS.items()]
-        known = ", ".join([*known, *names_of(GROUP), "FILE.py:FUNCTION"])
+        ours = [n if k.low is None else f"{n}:LEVEL" for n, k in RISKS.items()]
+        known = ", ".join([*ours, *names_of(GROUP), "FILE.py:FUNCTION"])
         raise PlanError(f"risk '{text}' is not one of {known}")
     kind = RISKS[name]
     if kind.low is None:
