@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from bayeslaw.errors import BayeslawError
 
 MOST = 1 << 20  # bytes; settings are shorter
+DEEP = 200  # parts of a dotted key
+_DOTTED = re.compile(rf"(?:[\w\"'-]{{1,64}}[ \t]*\.[ \t]*){{{DEEP}}}")
 
 
 def read_toml(path: str | Path, error: type[BayeslawError]) -> dict[str, Any]:
@@ -20,7 +23,10 @@ def read_toml(path: str | Path, error: type[BayeslawError]) -> dict[str, Any]:
             raise error(f"{path}: no such file")
         if (size := path.stat().st_size) > MOST:
             raise error(f"{path}: {size} bytes; TOML of up to {MOST} is read")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if text.count(".") > DEEP and _DOTTED.search(text):
+            raise RecursionError  # which it may not be, but would take the square of its length
+        return tomllib.loads(text)
     except RecursionError:
         raise error(f"{path}: not readable as TOML: nested too deeply") from None
     except (OSError, ValueError) as why:  # what tomllib raises is a ValueError
