@@ -23,8 +23,8 @@ NOISE = dist.LogNormal(math.log(0.7), 0.5)
 CHAINS, DRAWS = 4, 1000
 LONGEST = 4  # times as many draws, before the gate stays closed
 WINDOWS = (100, 150, 200)  # of the warm-up
-LEAPS = (4, 10)  # steps of a transition: at least, and fewer than
-ACCEPT = 0.85
+LEAPS = (5, 13)  # steps of a transition: at least, and fewer than
+ACCEPT = 0.9
 NUDGE = 1e-4  # of a coordinate, to see the Hessian
 
 
@@ -133,7 +133,8 @@ class Drawn(NamedTuple):
 
 def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray, int], bool]) -> Drawn:
     """Draws by Hamiltonian Monte Carlo from around the mode, more of them until `enough` of those
-    (chain, draw, size) and their divergences, at most `LONGEST` times as many. Within `double()`.
+    (chain, draw, size) and their divergences, at most `LONGEST` times as many; with half the step
+    where some diverged. Within `double()`.
 
     All chains move at once, in coordinates whitened by the Hessian at the mode, then by the draws
     of each window of the warm-up, in which the step is tuned too.
@@ -164,10 +165,15 @@ def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray, int], bool]) ->
         shape = np.linalg.cholesky(np.cov(late, rowvar=False) + 1e-6 * np.eye(dim))
     drawn, diverging = np.empty((CHAINS, 0, dim)), 0
     for _ in range(LONGEST):
-        more, worse, _ = _moved(look, z, shape, step, DRAWS, rng)
-        drawn, diverging, z = np.concatenate([drawn, more], 1), diverging + worse, more[:, -1]
-        if enough(drawn, diverging) or diverging:
+        more, diverging, _ = _moved(look, z, shape, step, DRAWS, rng)
+        z = more[:, -1]
+        if diverging:  # shorter steps, from the start
+            step, drawn = step / 2, np.empty((CHAINS, 0, dim))
+            continue
+        drawn = np.concatenate([drawn, more], 1)
+        if enough(drawn, 0):
             break
+    drawn = more if diverging else drawn
     theta, noise = said(drawn.reshape(-1, dim), rows)
     return Drawn({n: np.asarray(v) for n, v in theta.items()}, np.asarray(noise), drawn, diverging)
 

@@ -134,11 +134,11 @@ def test_all_faults_of_a_table_are_told_at_once():
 
 
 def test_the_command_fits_a_table(say, tmp_path):
-    made.scores(12).table.to_csv(tmp_path / "tasks.csv", index=False)
+    made.scores().table.to_csv(tmp_path / "tasks.csv", index=False)
     out = tmp_path / "accuracy.nc"
     code, said, _ = say("fit", tmp_path / "tasks.csv", "--law", "accuracy", "--out", out, "--json")
     answer = json.loads(said)
-    assert (code, answer["schema"], answer["passed"], answer["rows"]) == (0, 1, True, 36)
+    assert (code, answer["schema"], answer["passed"], answer["rows"]) == (0, 1, True, 72)
     assert [t["task"] for t in answer["tasks"]] == ["easy", "hard", "odd"]
     assert read_ladder(out).tasks == ("easy", "hard", "odd")
     assert max(map(len, lines(answer))) <= 80
