@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +31,7 @@ def explore(
     command = [sys.executable, "-m", "marimo", "run", str(page), "--port", str(port)]
     command += [] if browser else ["--headless"]
     command += ["--", "--posterior", str(posterior.resolve()), *(["--accept"] if accept else [])]
-    done = subprocess.run(command, check=False)
-    if done.returncode not in (0, 130, -2):
-        raise BayeslawError(f"the page could not be served (marimo ended with {done.returncode})")
+    # In the place of this process: what ends it, ends the server.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, command)
