@@ -140,7 +140,7 @@ def test_a_dry_run_prices_microbatches_distillation_and_the_device(tmp_path, mon
     on the device that trains."""
     stage = '[[second_stage]]\nrecipe = "distill"\ndistill = 1.0\n'
     asked = []
-    monkeypatch.setattr(price, "speed", lambda *given: asked.append(given[4:]) or 1e9)
+    monkeypatch.setattr(price, "speed", lambda *given: asked.append(given[3:]) or 1e9)
     plain, parts = (
         {(p.cell.stage, p.cell.branch): p for p in run_sweep(toml, dry_run=True).prices}
         for toml in (write(tmp_path / "a", TOML + stage),
