@@ -72,6 +72,7 @@ MAY = {
     },
     "report": {"errors", "infer", "laws", "plan", "plots", "quantity", "verify", "whole"},
     "cli": {
+        "cost",
         "accuracy",
         "backtest",
         "calibrate",
@@ -126,7 +127,7 @@ WITHOUT = {
     "bayeslaw.plan": {"torch"},
     "bayeslaw.plots": HEAVY,
     "bayeslaw.verify": {"torch"},
-    "bayeslaw.report": {"torch", "matplotlib", "arviz_plots"},
+    "bayeslaw.report": {"torch", "arviz_plots"},
     "bayeslaw.sweep": {"jax", "torch"},
     "bayeslaw.corpus": {"jax", "torch"},
     "bayeslaw.train.study": {"jax", "numpyro", "pandas"},

@@ -207,8 +207,8 @@ def test_residuals_are_what_the_predictive_median_misses():
     panels = plots.residuals(member, "pretrain_tokens", backend="none")
     (points,) = of(panels, "scatter")
     tree = member.tree
-    middle = np.median(np.asarray(tree["posterior_predictive"]["log_loss"])[0], axis=0)
-    missed = np.asarray(tree["observed_data"]["log_loss"]) - middle
+    middle = np.median(np.asarray(tree["posterior_predictive"]["log_loss"], float)[0], axis=0)
+    missed = np.asarray(tree["observed_data"]["log_loss"], float) - middle
     np.testing.assert_allclose(points["y"], 100 * missed, atol=1e-9)
     np.testing.assert_allclose(points["x"], np.asarray(tree["constant_data"]["pretrain_tokens"]))
 
