@@ -23,7 +23,7 @@ KEYS = {
     "targets", "hardware", "at_limit", "excluded", "data", "uncapped", "serving", "unserved",
     "architecture", "unsnapped", "chances",
     "shadow_price", "limits", "laws", "priors", "certificate", "experts", "replay", "cost",
-    "embeddings", "draws", "seed", "stretch", "arrangements",
+    "embeddings", "draws", "seed", "stretch", "arrangements", "distill", "objective", "routing",
 }  # fmt: skip
 
 
