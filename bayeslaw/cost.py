@@ -38,6 +38,11 @@ class CostLaw:
     error: float = 0.0
 
     @property
+    def plain(self) -> bool:
+        """Whether a token costs 6 N."""
+        return self.factor == 1 and self.overhead == 0
+
+    @property
     def terms(self) -> tuple[tuple[float, float], ...]:
         """(c, e) of every term c N^e of a token's cost."""
         first = FLOPS_PER_TOKEN * self.factor

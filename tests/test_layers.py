@@ -72,7 +72,6 @@ MAY = {
     },
     "report": {"errors", "infer", "laws", "plan", "plots", "quantity", "verify", "whole"},
     "cli": {
-        "cost",
         "accuracy",
         "backtest",
         "calibrate",

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bayeslaw.cli.words import folded, table
-from bayeslaw.cost import SIX_ND
 from bayeslaw.quantity import format_quantity
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def arms(training: Training) -> list[str]:
             f"by that count the arms differ by a factor {max(spent) / min(spent):.2f}"
             + (
                 ": small models cost more than 6 N a token; `plan --cost runs` prices it"
-                if training.arms[0].cost == SIX_ND
+                if training.arms[0].cost.plain
                 else ""
             )
         )
@@ -52,7 +51,7 @@ def arms(training: Training) -> list[str]:
 
 
 def _count(training: Training) -> str:
-    return "6 N a token" if training.arms[0].cost == SIX_ND else "the cost of the plan's runs"
+    return "6 N a token" if training.arms[0].cost.plain else "the cost of the plan's runs"
 
 
 def priced(training: Training, said: str) -> dict[str, Any]:
