@@ -36,7 +36,7 @@ def _spread(low: float, middle: float, high: float) -> dict[str, Any]:
 PLAN: dict[str, Any] = {
     "schema": 1, "passed": True, "arrangement": "trunk", "params": 2e7, "pretrain_tokens": 5e8,
     "specialize_tokens": _each(1.5e8, 1.8e8), "models": 2, "flops": 9.96e16,
-    "budget": {"flops": FLOPS, "spent": 0.996, "exhausted": False}, 
+    "budget": {"flops": FLOPS, "spent": 0.996, "exhausted": False},
     "cost": {"factor": 1.0, "overhead": 0.0, "power": 0.5, "error": 0.0},
     "hardware": None, "risk": "mean", "on": "loss", "targets": None, "kind": "calibrated",
     "prob": 0.9, "draws": 300, "seed": 0, "stretch": 4.0,
