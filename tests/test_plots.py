@@ -29,6 +29,7 @@ def test_the_table_has_every_promised_plot():
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_plot_is_data_without_a_drawing_library(member, name):
+    plt.close("all")
     collection = PLOTS[name](member, backend="none")
     assert collection.viz.children
     assert not plt.get_fignums()
@@ -100,6 +101,7 @@ def test_a_caption_names_the_law_and_says_how_to_read_the_plot(member, name):
 def test_files_are_written_whole_and_nothing_is_left_open(member, tmp_path):
     odd = replace(member, law=_renamed(member.law, "coupled(chinchilla)"))
     steps = []
+    plt.close("all")
     files = draw_all(Ensemble((odd,)), tmp_path / "new" / "plots", lambda *s: steps.append(s))
     assert [f.name for f in files] == [f"coupled-chinchilla-{n}.png" for n in PLOTS]
     assert sorted(f.name for f in files) == sorted(f.name for f in files[0].parent.iterdir())
