@@ -63,7 +63,7 @@ test-fast: .venv/dev.stamp
 	$(PYTEST) -m 'not slow'
 
 calibrate: .venv/dev.stamp
-	$(PYTEST) -m sbc tests/test_calibrate.py --dist load
+	$(PYTEST) -m sbc tests/test_calibrate.py tests/accuracy --dist load
 
 bench: .venv/dev.stamp
 	BENCH_PYTHONS="$(PYTHON312)" $(BIN)/python bench/table.py

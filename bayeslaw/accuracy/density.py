@@ -25,6 +25,7 @@ LONGEST = 4  # times as many draws, before the gate stays closed
 WINDOWS = (100, 150, 200)  # of the warm-up
 LEAPS = (5, 13)  # steps of a transition: at least, and fewer than
 ACCEPT = 0.9
+NOWHERE = 1e30  # of a density that is not finite
 NUDGE = 1e-4  # of a coordinate, to see the Hessian
 
 
@@ -148,9 +149,12 @@ def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray, int], bool]) ->
 
     def fun(z: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = look(np.repeat(z[None], CHAINS, 0))  # of the shape that was compiled
+        if not (np.isfinite(value[0]) and np.isfinite(slope[0]).all()):
+            return NOWHERE, np.zeros(dim)  # a step too far: the search turns back
         return -float(value[0]), -slope[0]
 
     mode = minimize(fun, start(rows), jac=True, method="BFGS", options={"maxiter": 300}).x
+    mode = mode if np.isfinite(mode).all() and fun(mode)[0] < NOWHERE else start(rows)
     hessian = np.array(
         [(fun(mode + NUDGE * e)[1] - fun(mode - NUDGE * e)[1]) / (2 * NUDGE) for e in np.eye(dim)]
     )

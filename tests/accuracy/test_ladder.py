@@ -35,7 +35,7 @@ def test_the_truth_is_inside_and_draws_are_narrow_where_there_are_rows(fitted):
     assert fitted.noise.mean() == pytest.approx(0.7, abs=0.15)
 
 
-@pytest.mark.slow
+@pytest.mark.sbc
 def test_intervals_cover_the_truth_as_often_as_they_say():
     """90 % intervals of the curve, at losses below those fitted too, over simulated tables."""
     inside = []

@@ -230,8 +230,8 @@ def test_the_command_writes_the_page(say, brief, tmp_path):
     ],
 )
 def test_what_cannot_be_is_told_without_a_traceback(say, monkeypatch, arguments, part):
-    files()
-    monkeypatch.chdir()
+    posterior, _ = files()
+    monkeypatch.chdir(posterior.parent)
     code, _, err = say("report", *arguments)
     assert code == USER_ERROR
     assert part in " ".join(err.split())
