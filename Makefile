@@ -13,11 +13,12 @@ PYTHON312 ?= $(shell for p in python3.12 $$(ls -d $$(pyenv root 2>/dev/null)/ver
   $$HOME/.pyenv/versions/3.12*/bin/python3.12 2>/dev/null); do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
+.PHONY: demo test test-fast test-long calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
 help:
 	@echo "make demo       fit the bundled sweep, forecast, plan"
 	@echo "make test       lint, types and all tests"
 	@echo "make test-fast  the tests that take under three minutes together"
+	@echo "make test-long  wheels, notebooks, the five-minute start, the closed loop with training"
 	@echo "make calibrate  simulation-based calibration of every law (a quarter of an hour)"
 	@echo "make fuzz       more than 10 000 spoilt files, other ones each time"
 	@echo "make docs       the documents as pages, warnings are errors"
@@ -60,7 +61,10 @@ test: lint types
 	$(PYTEST) --cov --cov-report=term
 
 test-fast: .venv/dev.stamp
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not sbc and not long'
+
+test-long: .venv/dev.stamp
+	$(PYTEST) -m long
 
 calibrate: .venv/dev.stamp
 	$(PYTEST) -m sbc tests/test_calibrate.py tests/accuracy --dist load

@@ -75,7 +75,7 @@ def test_a_simpler_law_is_tried_before_that(example, tmp_path, monkeypatch):
     assert made.fitted() is not None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_loop_ends_in_a_plan_that_was_measured(tmp_path):
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--out", str(tmp_path), "--seeds", "2"],

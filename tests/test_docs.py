@@ -74,7 +74,7 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_five_minutes_run_as_written_but_for_the_method_of_the_fit(say, tmp_path, monkeypatch):
     (tmp_path / "runs").symlink_to(ROOT / "runs")
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ def test_there_are_three():
     assert [n.stem for n in NOTEBOOKS] == ["closed_loop", "first_plan", "hierarchical_review"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs(path, monkeypatch, capsys):
     text = path.read_text()

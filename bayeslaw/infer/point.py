@@ -84,7 +84,7 @@ def minimise(
         # never sees, and the wide one finds the basin where the narrow gets stuck. Both are tried.
         direct = rho == "huber" and i % 2 == 1
         for width in () if direct else (max(scale, 0.05), scale):
-            with np.errstate(over="ignore", invalid="ignore"):  # of SciPy's steps, from far off
+            with np.errstate(all="ignore"):  # of SciPy's steps, from far off
                 found = least_squares(
                     fun, z, jac, loss=rho, f_scale=width, x_scale="jac", max_nfev=1000,
                     xtol=1e-12, ftol=1e-14, gtol=1e-12,
