@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bayeslaw import BayeslawError, RunsError, import_runs, read_runs
 from bayeslaw.cell import guarded, inert, printable, unguarded
-from bayeslaw.corpus.split import _names
+from bayeslaw.corpus.split import names_of
 from bayeslaw.runs import Runs
 from bayeslaw.sweep import read_sweep
 from bayeslaw.sweep.listed import listed
@@ -194,7 +194,7 @@ def test_a_sweeps_name_is_no_path(name, tmp_path):
 def test_a_clusters_name_is_no_path(name, tmp_path):
     (tmp_path / "clusters.json").write_text(json.dumps({"clusters": [{"name": name}]}))
     with pytest.raises(BayeslawError, match="no files"):
-        _names(tmp_path / "router.npz")
+        names_of(tmp_path / "router.npz")
 
 
 def test_a_domains_name_is_no_part_of_a_cells_folder(tmp_path):
