@@ -210,6 +210,6 @@ def test_a_domains_name_is_no_part_of_a_cells_folder(tmp_path):
 
 
 def test_plots_of_hostile_laws_and_domains_stay_in_their_folder():
-    from bayeslaw.plots import _slug
+    from bayeslaw.plots.diagnostics import _slug
 
     assert _slug("../../x(../y)") == "x-y"
