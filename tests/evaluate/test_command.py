@@ -9,7 +9,7 @@ import pytest
 
 from bayeslaw.evaluate.model_file import find_models
 from bayeslaw.train.study import run_sweep
-from tests.train.test_study import Here, write
+from tests.train.little import Here, write
 
 TOML = """
 name = "little"

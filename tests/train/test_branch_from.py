@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,35 +19,11 @@ from bayeslaw.train.checkpoint import read
 from bayeslaw.train.loop import rewarm
 from bayeslaw.train.study import run_sweep
 from bayeslaw.train.work import Work
+from tests.train.little import OFTEN, TOML, Here, Killed, Mortal, swept
 
 TINY = RECIPES["tiny"]
-TOML = """
-name = "little"
-corpus = "synthetic"
-corpus_options = {size = 60000}
-recipe = "tiny"
-widths = [16]
-pretrain_tokens = ["8k", "16k"]
-specialize_tokens = ["4k"]
-heldout_tokens = "4k"
-checkpoint_minutes = 1e-9
-"""
-COOLED = TOML + 'branch_from = "cooled"\n'
+COOLED = TOML + OFTEN + 'branch_from = "cooled"\n'
 DOMAINS = ("alpha", "beta")
-
-
-class Here:
-    def submit(self, fn, /, *args: Any):
-        value = fn(*args)
-        return type("Done", (), {"result": lambda self: value})()
-
-
-def swept(folder: Path, text: str) -> Path:
-    """A sweep's folder after it was run there."""
-    folder.mkdir(exist_ok=True)
-    (folder / "sweep.toml").write_text(text)
-    run_sweep(folder / "sweep.toml", folder, executor=Here())
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -125,26 +100,15 @@ def test_killed_at_six_steps_or_robbed_of_cooled_models_it_ends_in_the_same_byte
     cooled, tmp_path, monkeypatch
 ):
     wanted, rng = (cooled / "runs.csv").read_bytes(), random.Random(0)
-    real = checkpoint.Keeper.__call__
-
-    class Killed(Exception):
-        pass
-
-    def deadly(self, state) -> None:
-        real(self, state)
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
-    monkeypatch.setattr(checkpoint.Keeper, "__call__", deadly)
+    mortal = Mortal(monkeypatch)
     (tmp_path / "sweep.toml").write_text(COOLED)
     for _ in range(6):
-        left = [rng.randrange(25)]
+        mortal.left = rng.randrange(25)
         with pytest.raises(Killed):
             run_sweep(tmp_path / "sweep.toml", tmp_path, executor=Here())
         for model in (tmp_path / "work").glob("cooldown-*/model.safetensors"):
             model.write_bytes(b"no checkpoint")
-    left = [10**9]
+    mortal.left = 10**9
     swept(tmp_path, COOLED)
     assert (tmp_path / "runs.csv").read_bytes() == wanted
     for branch in (tmp_path / "work").glob("branch-*/done.json"):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,6 +19,7 @@ from bayeslaw.train.data import mixed
 from bayeslaw.train.device import settle
 from bayeslaw.train.loop import start, train, warm
 from bayeslaw.train.study import run_sweep
+from tests.train.little import Here, Killed
 
 pytestmark = [
     pytest.mark.cuda,
@@ -44,12 +44,6 @@ second_stage = [
   {recipe = "plain"}, {recipe = "joint"}, {recipe = "distill", distill = 1.0, anneal = true},
 ]
 """
-
-
-class Here:
-    def submit(self, fn, /, *args: Any):
-        value = fn(*args)
-        return type("Done", (), {"result": lambda self: value})()
 
 
 @pytest.fixture(autouse=True)
@@ -78,9 +72,6 @@ def test_a_sweep_has_the_losses_of_a_processor_to_half_a_per_cent(tmp_path, monk
 
 def test_a_sweep_that_was_killed_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     whole = swept(tmp_path / "whole", "cuda", monkeypatch).read_bytes()
-
-    class Killed(Exception):
-        pass
 
     keep, asked, dead = checkpoint.Keeper.__call__, [], (5, 30, 90)
 

@@ -23,26 +23,11 @@ from bayeslaw.train import cell as cells_at_work
 from bayeslaw.train import checkpoint
 from bayeslaw.train.loop import start
 from bayeslaw.train.study import run_sweep
+from tests.train.little import OFTEN, Here, Killed
+from tests.train.little import TOML as LITTLE
 
-TOML = """
-name = "little"
-corpus = "synthetic"
-corpus_options = {size = 60000}
-recipe = "tiny"
-widths = [16]
-pretrain_tokens = ["8k", "16k"]
-specialize_tokens = ["4k"]
-heldout_tokens = "4k"
-checkpoint_minutes = 1e-9
-processes = 1
-"""
+TOML = LITTLE + OFTEN + "processes = 1\n"
 COMMAND = [sys.executable, "-m", "bayeslaw", "sweep"]
-
-
-class Here:
-    def submit(self, fn, /, *args: Any):
-        value = fn(*args)
-        return type("Done", (), {"result": lambda self: value})()
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +37,6 @@ def undisturbed(tmp_path_factory) -> tuple[Path, bytes]:
     toml.write_text(TOML)
     run_sweep(toml, folder, executor=Here())
     return toml, (folder / "runs.csv").read_bytes()
-
-
-class Killed(Exception):
-    pass
 
 
 def test_killed_at_twenty_steps_it_ends_in_the_same_bytes(undisturbed, tmp_path, monkeypatch):

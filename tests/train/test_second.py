@@ -18,6 +18,7 @@ from bayeslaw.train.data import Windows, general, special
 from bayeslaw.train.loop import alone, cross_entropy, start
 from bayeslaw.train.second import Distilled, objective_of, text_of
 from bayeslaw.train.study import run_sweep
+from tests.train.little import Here
 
 TINY = RECIPES["tiny"]
 SIZE = (TINY.context, TINY.batch, 0)
@@ -135,11 +136,6 @@ def test_unknown_weights_are_refused():
 def table(tmp_path_factory) -> pd.DataFrame:
     """A sweep with a run of every recipe."""
     out = tmp_path_factory.mktemp("recipes")
-
-    class Here:
-        def submit(self, fn, /, *args: Any):
-            value = fn(*args)
-            return type("Done", (), {"result": lambda self: value})()
 
     run_sweep(ROOT / "examples/recipes/sweep.toml", out, executor=Here())
     read_runs(out / "runs.csv")

@@ -24,6 +24,7 @@ from bayeslaw.train.export import export, read_llama, write_llama
 from bayeslaw.train.loop import evaluate, ready, start, train, warm
 from bayeslaw.train.model import make
 from bayeslaw.train.study import run_sweep
+from tests.train.little import Here, Killed, Mortal
 
 TINY = RECIPES["tiny"]
 STAGES = """
@@ -59,12 +60,6 @@ seeds = [0, 1]
 checkpoint_minutes = 1e-9
 """
 D = 12_000
-
-
-class Here:
-    def submit(self, fn, /, *args: Any):
-        value = fn(*args)
-        return type("Done", (), {"result": lambda self: value})()
 
 
 @pytest.fixture(scope="module")
@@ -143,24 +138,13 @@ def test_a_dry_run_prices_the_second_stages_alone(begun):
 def test_killed_anywhere_it_ends_in_the_same_bytes_and_run_again_it_trains_nothing(
     begun, llama, tmp_path, monkeypatch
 ):
-    class Killed(Exception):
-        pass
-
-    real, rng = checkpoint.Keeper.__call__, random.Random(1)
-
-    def deadly(self, state) -> None:
-        real(self, state)
-        left[0] -= 1
-        if left[0] < 0:
-            raise Killed
-
-    monkeypatch.setattr(checkpoint.Keeper, "__call__", deadly)
+    mortal, rng = Mortal(monkeypatch), random.Random(1)
     toml = written(tmp_path, llama, TOML + STAGES)
     for _ in range(6):
-        left = [rng.randrange(25)]
+        mortal.left = rng.randrange(25)
         with pytest.raises(Killed):
             run_sweep(toml, tmp_path, executor=Here())
-    left = [10**9]
+    mortal.left = 10**9
     run_sweep(toml, tmp_path, executor=Here())
     assert (tmp_path / "runs.csv").read_bytes() == (begun / "runs.csv").read_bytes()
     again = run_sweep(toml, tmp_path, executor=Here())

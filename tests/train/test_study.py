@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,44 +18,9 @@ from bayeslaw.train import price
 from bayeslaw.train.device import found
 from bayeslaw.train.export import export
 from bayeslaw.train.study import COLUMNS, run_sweep
+from tests.train.little import TOML, Here, write
 
 ROOT = Path(__file__).resolve().parents[2]
-TOML = """
-name = "little"
-corpus = "synthetic"
-corpus_options = {size = 60000}
-recipe = "tiny"
-widths = [16]
-pretrain_tokens = ["8k", "16k"]
-specialize_tokens = ["4k"]
-heldout_tokens = "4k"
-"""
-
-
-class Here:
-    """The executor protocol without processes."""
-
-    def __init__(self) -> None:
-        self.cells = 0
-
-    def submit(self, fn, *args: Any):
-        self.cells += 1
-        return Done(fn(*args))
-
-
-class Done:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def result(self) -> Any:
-        return self.value
-
-
-def write(folder: Path, text: str = TOML) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "sweep.toml"
-    path.write_text(text)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,24 +12,10 @@ import pytest
 from bayeslaw.errors import SweepError
 from bayeslaw.train import team
 from bayeslaw.train.study import run_sweep
+from tests.train.little import TOML as LITTLE
+from tests.train.little import Here
 
-TOML = """
-name = "little"
-corpus = "synthetic"
-corpus_options = {size = 60000}
-recipe = "tiny"
-widths = [16]
-pretrain_tokens = ["8k"]
-specialize_tokens = ["4k"]
-heldout_tokens = "4k"
-microbatch = 3
-"""
-
-
-class Here:
-    def submit(self, fn, /, *args: Any):
-        value = fn(*args)
-        return type("Done", (), {"result": lambda self: value})()
+TOML = LITTLE.replace('["8k", "16k"]', '["8k"]') + "microbatch = 3\n"
 
 
 @pytest.fixture(scope="module")
