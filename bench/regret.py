@@ -12,17 +12,25 @@ python bench/regret.py --worlds 18 --domains 2
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from worlds import DRAWS, FITTED, TRUTHS, blended, flops_of, one_shape, pilot, taken, truth_of
+from worlds import (
+    DRAWS,
+    FITTED,
+    blended,
+    flops_of,
+    one_shape,
+    options_of,
+    over_worlds,
+    pilot,
+    taken,
+    truth_of,
+)
 
 from bayeslaw import Law, Run, Runs, fit
 from bayeslaw.infer.ensemble import Ensemble
@@ -126,23 +134,15 @@ def said(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--worlds", type=int, default=200)
-    options.add_argument("--first", type=int, default=0)
+    options = options_of(200)
     options.add_argument("--method", default="laplace", choices=METHODS[:2])
     options.add_argument("--domains", type=int, default=1)
     options.add_argument("--laws", nargs="*", default=list(FITTED))
-    options.add_argument("--out", default="")
     asked = options.parse_args()
     one_shape(48)
-    rows: list[dict[str, Any]] = []
-    for seed in range(asked.first, asked.first + asked.worlds):
-        began, law = time.perf_counter(), TRUTHS[seed % len(TRUTHS)]
-        rows += world(law, seed, asked.method, asked.domains, asked.laws)
-        print(f"world {seed} ({law.name}): {time.perf_counter() - began:.0f} s", flush=True)
-        if asked.out:
-            Path(asked.out).write_text(json.dumps(rows))
-    said(rows)
+    said(over_worlds(
+        asked, lambda law, seed: world(law, seed, asked.method, asked.domains, asked.laws)
+    ))  # fmt: skip
 
 
 if __name__ == "__main__":

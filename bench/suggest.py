@@ -13,9 +13,6 @@ python bench/suggest.py --sweeps FOLDER   # of gadre_overtraining.csv and olmo_l
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +27,12 @@ from worlds import (
     RATIOS,
     SIZES,
     TOKENS,
-    TRUTHS,
     blended,
     factorial,
     flops_of,
     one_shape,
+    options_of,
+    over_worlds,
     taken,
     truth_of,
 )  # fmt: skip
@@ -269,11 +267,8 @@ def said(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--worlds", type=int, default=20)
-    options.add_argument("--first", type=int, default=0)
+    options = options_of(20)
     options.add_argument("--sweeps", type=Path, metavar="FOLDER", help="of public sweeps")
-    options.add_argument("--out", default="")
     asked = options.parse_args()
     one_shape(48)
     if asked.sweeps:
@@ -284,14 +279,7 @@ def main() -> None:
         )
         print(shown.pivot_table("rows", "sweep", ["method", "share"]).T.to_string())
         return
-    rows: list[dict[str, Any]] = []
-    for seed in range(asked.first, asked.first + asked.worlds):
-        began, law = time.perf_counter(), TRUTHS[seed % len(TRUTHS)]
-        rows += world(law, seed)
-        print(f"world {seed} ({law.name}): {time.perf_counter() - began:.0f} s", flush=True)
-        if asked.out:
-            Path(asked.out).write_text(json.dumps(rows))
-    said(rows)
+    said(over_worlds(asked, world))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -203,3 +207,26 @@ def taken(fitted: Ensemble) -> Ensemble:
         for m in fitted.members
     ]
     return replace(fitted, members=tuple(members))
+
+
+def options_of(worlds: int) -> argparse.ArgumentParser:
+    """Which worlds: so many from the first on, and the file that their rows go to."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--worlds", type=int, default=worlds)
+    options.add_argument("--first", type=int, default=0)
+    options.add_argument("--out", default="")
+    return options
+
+
+def over_worlds(
+    asked: argparse.Namespace, world: Callable[[Law, int], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The rows of all worlds, written after each; their truths take turns."""
+    rows: list[dict[str, Any]] = []
+    for seed in range(asked.first, asked.first + asked.worlds):
+        began, law = time.perf_counter(), TRUTHS[seed % len(TRUTHS)]
+        rows += world(law, seed)
+        print(f"world {seed} ({law.name}): {time.perf_counter() - began:.0f} s", flush=True)
+        if asked.out:
+            Path(asked.out).write_text(json.dumps(rows))
+    return rows
