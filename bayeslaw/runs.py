@@ -174,8 +174,7 @@ class Runs:
     @cached_property
     def digest(self) -> str:
         """sha256 of the rows, whatever their order."""
-        rows = np.sort(pd.util.hash_pandas_object(self.table, index=False).to_numpy())
-        return hashlib.sha256(rows.tobytes()).hexdigest()
+        return digest_of(self.table)
 
     def select(self, mask: Any) -> Runs:
         """The rows where `mask` is true."""
@@ -542,7 +541,7 @@ def checked(
     faults: list[Fault],
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Our columns, filled and converted; faults are added to the list."""
-    table = _renamed(table, file, mapping, faults)
+    table = renamed(table, file, mapping, faults)
     losses, errors = ({}, {}) if "loss" in table else _wide(table)
     known = {*NAMES, "unit", "_row", *losses, *errors.values()}
     ignored = tuple(c for c in table.columns if c not in known)
@@ -590,9 +589,17 @@ def checked(
     return frame[~row.isin([fault.row - 1 for fault in here])], ignored
 
 
-def _renamed(
+def digest_of(table: pd.DataFrame) -> str:
+    """sha256 of the rows, whatever their order."""
+    rows = np.sort(pd.util.hash_pandas_object(table, index=False).to_numpy())
+    return hashlib.sha256(rows.tobytes()).hexdigest()
+
+
+def renamed(
     table: pd.DataFrame, file: str, mapping: Mapping[str, str], faults: list[Fault]
 ) -> pd.DataFrame:
+    """The columns that `mapping`, ours -> theirs, names by our names; faults get what is not
+    there."""
     for ours, theirs in mapping.items():
         if theirs not in table:
             faults.append(

@@ -27,7 +27,7 @@ MAY = {
     "backtest": {"card", "errors", "infer", "laws", "runs"},
     "calibrate": {"errors", "infer", "laws", "runs", "whole"},
     "forecast": {"card", "cell", "errors", "infer", "laws", "quantity"},
-    "accuracy": {"backtest", "errors", "forecast", "infer", "laws", "runs", "whole"},
+    "accuracy": {"cell", "backtest", "errors", "forecast", "infer", "laws", "runs", "whole"},
     "plan": {
         "accuracy",
         "card",
@@ -56,7 +56,7 @@ MAY = {
     "corpus": {"errors"},
     "sweep": {"cell", "errors", "quantity", "toml"},
     "train": {"cell", "corpus", "cost", "errors", "runs", "sweep", "whole"},
-    "evaluate": {"corpus", "errors", "train", "whole"},
+    "evaluate": {"cell", "corpus", "errors", "train", "whole"},
     "verify": {
         "backtest",
         "card",

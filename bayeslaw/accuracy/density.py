@@ -132,7 +132,7 @@ class Drawn(NamedTuple):
     diverging: int
 
 
-def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray, int], bool]) -> Drawn:
+def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray], bool]) -> Drawn:
     """Draws by Hamiltonian Monte Carlo from around the mode, more of them until `enough` of those
     (chain, draw, size) and their divergences, at most `LONGEST` times as many; with half the step
     where some diverged. Within `double()`.
@@ -175,7 +175,7 @@ def sampled(rows: Rows, seed: int, enough: Callable[[np.ndarray, int], bool]) ->
             step, drawn = step / 2, np.empty((CHAINS, 0, dim))
             continue
         drawn = np.concatenate([drawn, more], 1)
-        if enough(drawn, 0):
+        if enough(drawn):
             break
     drawn = more if diverging else drawn
     theta, noise = said(drawn.reshape(-1, dim), rows)

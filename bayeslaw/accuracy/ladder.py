@@ -17,7 +17,7 @@ import xarray as xr
 from bayeslaw.accuracy.density import CHAINS, LAW, Rows, sampled
 from bayeslaw.accuracy.table import Scores
 from bayeslaw.errors import FitError
-from bayeslaw.infer.diagnose import MAX_R_HAT, MIN_ESS, TAIL, array_stats
+from bayeslaw.infer.diagnose import MAX_R_HAT, MIN_ESS, convergence
 from bayeslaw.infer.precision import double
 from bayeslaw.whole import whole
 
@@ -67,8 +67,8 @@ class Ladder:
     def rows(self, draws: int, seed: int = 0) -> np.ndarray:
         """As many rows of its draws, in an order of chance: the laws' draws know nothing of it."""
         rng = np.random.default_rng([seed, 29])
-        whole = -(-draws // self.draws)
-        return np.concatenate([rng.permutation(self.draws) for _ in range(whole)])[:draws]
+        times = -(-draws // self.draws)
+        return np.concatenate([rng.permutation(self.draws) for _ in range(times)])[:draws]
 
     def accuracies(
         self, task: str, losses: np.ndarray, noisy: bool = False, seed: int = 0
@@ -150,7 +150,7 @@ def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
         np.array([loss[member == i].mean() for i in range(len(tasks))]),
     )  # fmt: skip
     with double():
-        drawn = sampled(rows, seed, lambda z, diverging: not _gate(z, diverging)[0])
+        drawn = sampled(rows, seed, lambda z: not _gate(z, 0)[0])
     failures, checks = _gate(drawn.z, drawn.diverging)
     losses = [[f(loss[member == i]) for f in (np.min, np.max)] for i in range(len(tasks))]
     about = {
@@ -173,12 +173,7 @@ def fit_accuracy(scores: Scores, seed: int = 0) -> Ladder:
 
 def _gate(z: np.ndarray, diverging: int) -> tuple[tuple[str, ...], dict[str, float]]:
     """What fails, and the numbers, of draws (chain, draw, coordinate)."""
-    columns, stats = np.moveaxis(z, -1, 0), array_stats()
-    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
-    ess, tail = (
-        float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method=m, **more)))
-        for m, more in (("bulk", {}), ("tail", {"prob": TAIL}))
-    )
+    r_hat, ess, tail = convergence(z)
     failures = []
     if not r_hat <= MAX_R_HAT:
         failures.append(f"R-hat {r_hat:.3f} > {MAX_R_HAT}")

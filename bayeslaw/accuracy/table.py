@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayeslaw.cell import unguarded
 from bayeslaw.errors import RunsError
-from bayeslaw.runs import Fault, refuse
+from bayeslaw.runs import Fault, digest_of, refuse, renamed
 
 NEEDED = ("task", "domain", "accuracy", "loss", "chance", "items")
 TEXT = ("task", "domain", "run_id", "sweep", "lineage", "branch", "router")
@@ -36,8 +36,7 @@ class Scores:
 
     @property
     def digest(self) -> str:
-        rows = np.sort(pd.util.hash_pandas_object(self.table, index=False).to_numpy())
-        return hashlib.sha256(rows.tobytes()).hexdigest()
+        return digest_of(self.table)
 
     def select(self, mask: Any) -> Scores:
         kept = self.table[np.asarray(mask)].reset_index(drop=True)
@@ -48,9 +47,9 @@ class Scores:
         cls, table: pd.DataFrame, map: Mapping[str, str] | None = None, name: str = "table"
     ) -> Scores:
         """Checked: raises `RunsError` with every fault, its row, column, value and remedy."""
-        theirs = {v: k for k, v in (map or {}).items()}
-        t = table.drop(columns=[c for c in theirs.values() if c in table]).rename(columns=theirs)
-        faults = [
+        faults: list[Fault] = []
+        t = renamed(table, name, map or {}, faults)
+        faults += [
             Fault(name, 0, c, None, "missing: `bayeslaw evaluate --out` writes it")
             for c in NEEDED if c not in t
         ]  # fmt: skip
@@ -98,6 +97,7 @@ def read_scores(path: str | Path, map: Mapping[str, str] | None = None) -> Score
         table = pd.read_csv(path, keep_default_na=True)
     except (OSError, ValueError) as error:
         raise RunsError(f"{path}: not readable as a table of accuracies: {error}") from None
+    table = table.map(lambda v: unguarded(v) if isinstance(v, str) else v)
     return Scores.from_table(table, map, str(path))
 
 

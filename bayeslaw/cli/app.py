@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ from bayeslaw.quantity import parse_quantity
 if TYPE_CHECKING:
     from bayeslaw.accuracy import Ladder
     from bayeslaw.infer.ensemble import Ensemble
+
+Accepted = TypeVar("Accepted", "Ensemble", "Ladder")  # what `accept` refuses or lets pass
 
 DONE, USER_ERROR, FAILED_CHECKS, INTERRUPTED = 0, 1, 2, 130
 
@@ -170,7 +172,7 @@ def leave(fitted: Ensemble | Ladder) -> None:
         raise typer.Exit(FAILED_CHECKS)
 
 
-def usable(fitted: Ensemble, accept: bool) -> Ensemble:
+def usable(fitted: Accepted, accept: bool) -> Accepted:
     try:
         return fitted.accept(accept)
     except FitError as error:

@@ -78,18 +78,21 @@ def evaluate(
 
     found = find_models(models)
     folders = sorted({m.sweep_folder for m in found if m.sweep_folder is not None})
-    corpus, names = corpus_of(folders[0]) if len(folders) == 1 else (None, ())
+    losses = read_losses(folders)
     ours = [read_task(t) for t in asked if t.endswith(".jsonl")]
+    corpus, names = None, tuple[str, ...]()
     if HELDOUT in asked:
         corpus, names = corpus_of(one_folder(found))
         ours += suite(corpus, names, items, seed)
+    elif ours and len(folders) == 1:
+        corpus, names = corpus_of(folders[0])
     theirs = [t for t in asked if t != HELDOUT and not t.endswith(".jsonl")]
     rows = tuple(harness(found, theirs)) if theirs else ()
     if ours:
         with progress("evaluating") as step:
-            mine = judge(found, ours, corpus, names, losses=read_losses(folders), progress=step)
+            mine = judge(found, ours, corpus, names, losses=losses, progress=step)
         rows = (*mine.rows, *rows)
-    said = Evaluation(rows).placed(named, read_losses(folders))
+    said = Evaluation(rows).placed(named, losses)
     if out is not None:
         said.write(out)
     if json:

@@ -84,12 +84,10 @@ def fit(
     writable(out)
     if laws == ["accuracy"]:
         given: dict[str, Any] = {
-            "--unit": unit,
-            "--sweep": sweep,
-            "--fix": fixed,
-            "--priors": priors,
-        }
-        given |= {"--embeddings": embeddings, "--method": method != "nuts"}
+            "--unit": unit, "--sweep": sweep, "--fix": fixed, "--priors": priors,
+            "--embeddings": embeddings, "--method": method != "nuts",
+            "--likelihood": likelihood != "student", "--largest-flops": largest_flops,
+        }  # fmt: skip
         _fit_accuracy(runs, mapping, seed, out, [n for n, v in given.items() if v], json)
         return
     from bayeslaw.runs import read_runs

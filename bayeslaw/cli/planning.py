@@ -19,7 +19,6 @@ from bayeslaw.cli.app import (
     On,
     PlanKind,
     Posterior,
-    Refused,
     RiskName,
     Seed,
     Weights,
@@ -37,7 +36,7 @@ from bayeslaw.cli.app import (
 )
 from bayeslaw.cli.bar import progress
 from bayeslaw.cli.wishes import wishing
-from bayeslaw.errors import BayeslawError, FitError
+from bayeslaw.errors import BayeslawError
 
 if TYPE_CHECKING:
     from bayeslaw.accuracy import Ladder
@@ -52,11 +51,7 @@ def ladder_of(path: Path, accept: bool) -> Ladder:
     """The map to accuracy in a file; refused as a posterior is that failed its checks."""
     from bayeslaw.accuracy import read_ladder
 
-    try:
-        return read_ladder(path).accept(accept)
-    except FitError as error:
-        kind = Refused if "--accept" in str(error) else FitError
-        raise kind(str(error)) from None
+    return usable(read_ladder(path), accept)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bayeslaw.cell import guarded
 from bayeslaw.evaluate.coder import Coder
 from bayeslaw.evaluate.model_file import ModelFile
 from bayeslaw.evaluate.scorer import continuations
@@ -119,6 +120,8 @@ def rows_csv(rows: Sequence[TaskRow]) -> str:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return guarded(value)
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):

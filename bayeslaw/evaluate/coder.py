@@ -36,7 +36,10 @@ class Coder:
         """Of an exported model: `tokenizer.json`, or bytes. Raises `TaskError`."""
         file = folder / "tokenizer.json"
         if file.is_file():
-            return cls(_tokenizers().from_file(str(file)))
+            bpe = _tokenizers().from_file(str(file))
+            bpe.no_truncation()
+            bpe.no_padding()
+            return cls(bpe)
         if vocabulary != BYTES:
             raise TaskError(f"{folder}: {vocabulary} tokens and no tokenizer.json; only a "
                             "vocabulary of the 256 bytes needs none")  # fmt: skip
@@ -45,7 +48,7 @@ class Coder:
     def encode(self, text: str) -> list[int]:
         if self.bpe is None:
             return list(text.encode("utf-8", "ignore"))
-        return self.bpe.encode(text).ids
+        return self.bpe.encode(text, add_special_tokens=False).ids
 
     def decode(self, tokens: np.ndarray) -> str:
         """What is no text is left out."""

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from bayeslaw.cell import unguarded
 from bayeslaw.corpus import Corpus
 from bayeslaw.errors import TaskError
 from bayeslaw.evaluate.accuracy import Answers, TaskRow, answers, row_of, rows_csv
+from bayeslaw.evaluate.coder import Coder
 from bayeslaw.evaluate.model_file import ModelFile
 from bayeslaw.evaluate.routing import ROUTERS
 from bayeslaw.evaluate.scorer import continuations
@@ -58,8 +60,9 @@ class Evaluation:
 
 @dataclass
 class _Heard:
-    """What models said: task -> their answers; task -> how they found its contexts, (item,)."""
+    """What a model said: task -> its answers; task -> how it found its contexts, (item,)."""
 
+    coder: Coder
     said: dict[str, Answers] = field(default_factory=dict)
     contexts: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -87,7 +90,8 @@ def evaluate(
     domains = domains or sorted({m.branch for m in models if m.branch})
     found = systems(models, domains) if len(domains) > 1 else ()
     inside = {b.run_id for s in found for b in s.branches}
-    heard, rows = {}, []
+    heard: dict[str, _Heard] = {}
+    rows: list[TaskRow] = []
     for i, model in enumerate(models):
         progress(model.run_id, i / len(models))
         heard[model.run_id] = _hear(model, tasks, model.run_id in inside)
@@ -96,16 +100,22 @@ def evaluate(
             rows.append(row_of(model, task, heard[model.run_id].said[task.name], loss))
     if found and sender is None and corpus is not None:
         sender = grams(corpus, domains)
-    for task in tasks if found else ():
-        told = None if sender is None else sender(_tokens(found[0], task))
+    if not found:
+        return Evaluation(tuple(rows))
+    told: Sequence[np.ndarray | None] = [None] * len(tasks)
+    if sender is not None:
+        coder = heard[found[0].branches[0].run_id].coder
+        texts = [coder.encode(i.context) for task in tasks for i in task.items]
+        told = np.split(sender(texts), np.cumsum([len(task.items) for task in tasks])[:-1])
+    for task, to in zip(tasks, told, strict=True):
         for system in found:
-            rows += _system_rows(system, task, heard, told, known)
+            rows += _system_rows(system, task, heard, to, known)
     return Evaluation(tuple(rows))
 
 
 def _hear(model: ModelFile, tasks: Sequence[Task], routed: bool) -> _Heard:
     decoder, coder = model.load()
-    heard = _Heard()
+    heard = _Heard(coder)
     for task in tasks:
         heard.said[task.name] = answers(decoder, coder, task)
         if routed:
@@ -115,11 +125,6 @@ def _hear(model: ModelFile, tasks: Sequence[Task], routed: bool) -> _Heard:
             scored = continuations(decoder, pairs)
             heard.contexts[task.name] = np.array([-s.log_likelihood for s in scored])
     return heard
-
-
-def _tokens(system: System, task: Task) -> list[list[int]]:
-    _, coder = system.branches[0].load()
-    return [coder.encode(i.context) for i in task.items]
 
 
 def _system_rows(
@@ -153,7 +158,7 @@ def _system_rows(
 def read_losses(folders: Sequence[Path]) -> dict[tuple[str, str, str], tuple[float, float]]:
     """What the tables of sweeps say of their models' losses: of folder F, F/runs.csv or F.csv. A
     table that is not there says nothing."""
-    found = {}
+    found: dict[Any, tuple[float, float]] = {}
     for folder in folders:
         for path in (folder / "runs.csv", folder.absolute().with_suffix(".csv")):
             if not path.is_file():
@@ -161,7 +166,7 @@ def read_losses(folders: Sequence[Path]) -> dict[tuple[str, str, str], tuple[flo
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
                     if row.get("loss"):
-                        key = (row["sweep"], row["run_id"], row["domain"])
+                        key = tuple(unguarded(row[n]) for n in ("sweep", "run_id", "domain"))
                         found[key] = (float(row["loss"]), float(row.get("loss_se") or "nan"))
             break
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayeslaw.cell import unguarded
 from bayeslaw.corpus import Corpus, read_shards
 from bayeslaw.corpus.shards import ABOUT
 from bayeslaw.errors import SweepError, TaskError
@@ -92,7 +93,7 @@ def _models(path: Path) -> list[ModelFile]:
 def index(folder: Path) -> list[ModelFile]:
     """The models of a sweep's folder that are there."""
     with (folder / INDEX).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [{n: unguarded(v or "") for n, v in r.items() if n} for r in csv.DictReader(file)]
     try:
         found = [_of_row(row, folder / row["checkpoint"], folder) for row in rows]
     except (KeyError, ValueError) as error:
@@ -109,12 +110,17 @@ def _of_row(row: dict[str, Any], place: Path, folder: Path | None) -> ModelFile:
 
 def _checkpoint(path: Path) -> ModelFile:
     """By the sweep's own list where it is of one, else by its place."""
+    return _listed(path) or ModelFile(path, _named(path), params=_size(path))
+
+
+def _listed(path: Path) -> ModelFile | None:
+    """What the list of its sweep says of a checkpoint; None where it is in none."""
     for folder in path.absolute().parents[1:3]:
         if (folder / INDEX).is_file():
-            here = [m for m in index(folder) if m.place.absolute() == path.absolute()]
-            if here:
-                return here[0]
-    return ModelFile(path, _named(path), params=_size(path))
+            for m in index(folder):
+                if m.place.absolute() == path.absolute():
+                    return m
+    return None
 
 
 def _exported(folder: Path) -> ModelFile:
@@ -126,18 +132,12 @@ def _exported(folder: Path) -> ModelFile:
 
 
 def described(checkpoint: str | Path) -> dict[str, str]:
-    """What goes beside an exported model, name -> text: what its sweep says of it, and the
-    tokenizer where its tokens are no bytes."""
-    path = Path(checkpoint)
-    found = _checkpoint(path)
-    if found.sweep_folder is None:
+    """What goes beside an exported model, name -> text: what its sweep says of it."""
+    found = _listed(Path(checkpoint))
+    if found is None:
         return {}
-    said = {f.name: getattr(found, f.name) for f in fields(ModelFile)}
-    said = {n: v for n, v in said.items() if n not in ("place", "sweep_folder")}
-    files = {EXPORTED: json.dumps(said, indent=1) + "\n"}
-    if tokenizer := _manifest(found.sweep_folder)["corpus"].get("tokenizer"):
-        files["tokenizer.json"] = str(tokenizer)
-    return files
+    names = [f.name for f in fields(ModelFile) if f.name not in ("place", "sweep_folder")]
+    return {EXPORTED: json.dumps({n: getattr(found, n) for n in names}, indent=1) + "\n"}
 
 
 def _named(path: Path) -> str:

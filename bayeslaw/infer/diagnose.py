@@ -63,10 +63,7 @@ def diagnose(
     Rank-normalised R-hat and ESS do not change under monotone maps, so looking at the
     unconstrained coordinates looks at every parameter.
     """
-    columns, stats = np.moveaxis(z, -1, 0), array_stats()
-    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
-    bulk = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
-    tail = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL)))
+    r_hat, bulk, tail = convergence(z)
     change = np.diff(energy, axis=1)
     bfmi = float(((change**2).mean(1) / np.maximum(energy.var(1), 1e-300)).mean())
     divergences = int(diverging.sum())
@@ -87,6 +84,16 @@ def diagnose(
         r_hat, bulk, tail, divergences, bfmi, float("nan"), int(steps.sum()),
         *agreement(found), tuple(failures) + mode_failures(found),
     )  # fmt: skip
+
+
+def convergence(z: np.ndarray) -> tuple[float, float, float]:
+    """Of draws z (chain, draw, dim): the worst rank-normalised R-hat, and the least effective draws
+    in the bulk and in the tails."""
+    columns, stats = np.moveaxis(z, -1, 0), array_stats()
+    r_hat = float(np.max(stats.rhat(columns, chain_axis=-2, draw_axis=-1)))
+    bulk = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="bulk")))
+    tail = float(np.min(stats.ess(columns, chain_axis=-2, draw_axis=-1, method="tail", prob=TAIL)))
+    return r_hat, bulk, tail
 
 
 def agreement(found: Sequence[Mode]) -> tuple[int, int, tuple[float, ...]]:

@@ -69,9 +69,10 @@ def _weights(checkpoint: Path) -> tuple[Shape, dict[str, Tensor], int]:
 def _tokenizer(checkpoint: Path) -> str:
     """That of the sweep in whose work/ a checkpoint lies; empty where it is of bytes."""
     try:
-        manifest = json.loads((checkpoint.parent.parent.parent / "manifest.json").read_text())
+        folder = checkpoint.absolute().parents[2]
+        manifest = json.loads((folder / "manifest.json").read_text())
         return manifest["corpus"].get("tokenizer", "")
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, AttributeError, IndexError):
         return ""
 
 
