@@ -20,7 +20,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ if PUBLIC.is_file():
     CASES["Chinchilla, larger half"] = public
 
 
+@lru_cache
 def interpreter(needed: str) -> str | None:
     """The first interpreter that has it."""
     others = os.environ.get("BENCH_PYTHONS", "").split(os.pathsep)
@@ -146,18 +147,11 @@ def compared(cases: list[str], tools: list[str], replicates: int) -> list[dict[s
     return rows
 
 
-def warm(make: Any) -> float:
-    make(0)
-    began = time.perf_counter()
-    make(1)
-    return time.perf_counter() - began
-
-
 def grown() -> list[dict[str, Any]]:
     """Fit by rows, domains and laws; plan by domains and draws; suggest by candidates: seconds, and
     the ratio to the first of each."""
     from plan import timed
-    from scale import one_stage, two_stage
+    from scale import one_stage, two_stage, warm
 
     from bayeslaw import Runs, fit, suggest
 

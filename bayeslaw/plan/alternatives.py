@@ -36,8 +36,8 @@ class Alternative:
     totals: np.ndarray
     risk: float
     p_best: float
+    losses: np.ndarray
     forgetting: np.ndarray | None = None
-    losses: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _compared(
     best_of = (totals <= totals.min(0)).mean(1)
     return Alternatives(
         tuple(
-            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p), losses=s.losses[0])
+            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p), s.losses[0])
             for (value, run, s), p in zip(found, best_of, strict=True)
         )
     )

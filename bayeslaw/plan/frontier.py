@@ -56,12 +56,12 @@ class Frontier:
                     "pretrain_tokens": float(c.run.pretrain_tokens.mean()),
                     "specialize_tokens": float(c.run.specialize_tokens.sum()),
                     "mean": float(c.totals.mean()),
-                    "lo": interval(c.totals, self.prob)[0],
-                    "hi": interval(c.totals, self.prob)[1],
+                    "lo": low, "hi": high,
                     "risk": c.risk, "extrapolation": p.extrapolation,
                 }
                 for p in self.points
                 for c in (p.chosen, *p.others)
+                for low, high in [interval(c.totals, self.prob)]
             ]
         )  # fmt: skip
 

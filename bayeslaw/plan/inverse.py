@@ -72,6 +72,10 @@ def reach(
         not wishes.get("architectures"),
         "architectures are not for targets: find the budget without, then plan it with them",
     )
+    also.unless(
+        not wishes.get("objective"),
+        "an objective of tasks is not for targets, which are losses: leave it out",
+    )
     limited = wishes.get("limits") or wishes.get("at_least_generalist") is not None
     also.unless(not limited, "limits on losses are targets of their own: give them as targets")
     risk = Risk("quantile", prob)

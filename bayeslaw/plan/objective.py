@@ -22,8 +22,7 @@ from bayeslaw.accuracy.ladder import Ladder
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
-from bayeslaw.plan import stakes
-from bayeslaw.plan.risk import MEAN
+from bayeslaw.plan.chance import losses_of
 
 if TYPE_CHECKING:
     from bayeslaw.plan.candidate import Candidate
@@ -129,7 +128,8 @@ def with_objective(asked: Question, objective: Objective | None) -> Question:
     """The question of an objective, where there is one: its weights are those of the tasks."""
     if objective is None:
         return asked
-    put = jax.device_put(objective)
+    with double():
+        put = jax.device_put(objective)
     outlook = replace(asked.outlook, objective=put)
     others = {a: replace(o, objective=put) for a, o in asked.others.items()}
     weights = np.zeros(len(asked.names))
@@ -166,8 +166,7 @@ def plain_losses(asked: Question, c: Candidate) -> np.ndarray:
         return c.losses
     with double():
         plain = replace(outlook, objective=None)
-        found = stakes.scores(MEAN)(plain, np.stack(c.run[:3])[None], asked.expected.stakes)
-        return np.asarray(found[0][0])
+        return np.asarray(losses_of()(plain, np.stack(c.run[:3])))
 
 
 def objective_said(asked: Question, c: Candidate, prob: float) -> dict[str, Any] | None:

@@ -112,7 +112,7 @@ class Plan:
     def regret(self, candidate: Candidate) -> float:
         """Expected loss above the best that each draw allows within the budget, nats. A design that
         costs more than the budget may have less than none."""
-        first = float((self.chosen.totals[self.hindsight.rows] - self._best).mean())
+        first = float(self.regrets(self.chosen).mean())
         return first + float(candidate.totals.mean() - self.chosen.totals.mean())
 
     def regrets(self, candidate: Candidate) -> np.ndarray:

@@ -12,17 +12,16 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.plan.chance import losses_of
 from bayeslaw.plan.outlook import Outlook
 
 if TYPE_CHECKING:
@@ -124,14 +123,8 @@ class Off:
         found = []
         for n, d, split in zip(*run[:3], strict=True):
             branch = Run(float(n), float(d), float(split), replay=float(replay))
-            found.append(np.exp(np.asarray(_log_loss()(self.outlook, branch)))[:, list(self.order)])
+            found.append(np.asarray(losses_of()(self.outlook, tuple(branch)))[:, list(self.order)])
         return np.stack(found, -1)
-
-
-@lru_cache(maxsize=1)
-def _log_loss() -> Any:
-    """Compiled: (outlook, run) -> log losses, (draw, domain)."""
-    return jax.jit(lambda outlook, run: outlook.log_loss(run))
 
 
 def system_losses(
@@ -158,9 +151,7 @@ def systems(p: Plan, confusion: Confusion, forgetting: Ensemble) -> list[System]
             elif np.asarray(c.run.pretrain_tokens).all():
                 totals = system_losses(confusion.shares, p.weights, own, off.losses(c.run))
                 found.append(System(c.name, totals, right))
-        for one in p.replay.each:
-            if one.losses is None or p.asked.outlook.objective is not None:
-                continue
+        for one in p.replay.each if p.asked.outlook.objective is None else ():
             away = off.losses(one.run, one.value)
             totals = system_losses(confusion.shares, p.weights, one.losses, away)
             found.append(System(f"replay {one.value:g}", totals, one.losses @ p.weights))

@@ -11,6 +11,7 @@ from bayeslaw.plan.written import ONE_MODEL, interval, said
 from bayeslaw.quantity import format_quantity
 
 if TYPE_CHECKING:
+    from bayeslaw.plan.candidate import Candidate
     from bayeslaw.plan.plan import Plan
 
 FAR = 1.05  # times the sweep's range: less is within it
@@ -18,22 +19,30 @@ FAR = 1.05  # times the sweep's range: less is within it
 
 def as_table(p: Plan) -> pd.DataFrame:
     """A row for every design and domain: sizes, weight, and the mean and interval of the loss."""
-    rows = []
-    for c in (p.chosen, *p.others):
-        for k, domain in enumerate(p.domains):
-            low, high = interval(c.losses[:, k], p.prob)
-            rows.append(
-                {
-                    "design": c.name, "kind": c.kind, "arrangement": c.arrangement,
-                    "domain": domain, "weight": float(p.weights[k]),
-                    "params": float(c.run.params[k]),
-                    "pretrain_tokens": float(c.run.pretrain_tokens[k]),
-                    "specialize_tokens": float(c.run.specialize_tokens[k]),
-                    "mean": float(c.losses[:, k].mean()), "lo": low, "hi": high,
-                    "total_mean": float(c.totals.mean()), "risk": c.risk,
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame([row for c in (p.chosen, *p.others) for row in _rows(p, c)])
+
+
+def _rows(p: Plan, c: Candidate) -> list[dict[str, Any]]:
+    losses, rows = p.losses_of(c), []
+    for k, domain in enumerate(p.domains):
+        low, high = interval(losses[:, k], p.prob)
+        rows.append(
+            {
+                "design": c.name, "kind": c.kind, "arrangement": c.arrangement,
+                "domain": domain, "weight": float(p.weights[k]),
+                "params": float(c.run.params[k]),
+                "pretrain_tokens": float(c.run.pretrain_tokens[k]),
+                "specialize_tokens": float(c.run.specialize_tokens[k]),
+                "mean": float(losses[:, k].mean()), "lo": low, "hi": high,
+                "total_mean": float(c.totals.mean()), "risk": c.risk,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _minimised(p: Plan) -> str:
+    """What `totals` are of."""
+    return "weighted loss" if p.asked.outlook.objective is None else "share of wrong answers"
 
 
 def as_card(p: Plan) -> str:
@@ -48,8 +57,8 @@ def as_card(p: Plan) -> str:
     loss = said(p, c.totals)
     low, high = loss["interval"]
     facts = [
-        f"weighted loss {loss['mean']:.4f}, {100 * p.prob:g} % ({p.kind}) [{low:.4f}, {high:.4f}]; "
-        f"best arrangement with probability {p.p_best:.2f}"
+        f"{_minimised(p)} {loss['mean']:.4f}, {100 * p.prob:g} % ({p.kind}) "
+        f"[{low:.4f}, {high:.4f}]; best arrangement with probability {p.p_best:.2f}"
     ]
     if p.p_split_beats_generalist is not None:
         facts.append(
@@ -61,10 +70,8 @@ def as_card(p: Plan) -> str:
             f"D {format_quantity(float(c.run.pretrain_tokens[0]))}"
         )
     shown = ("domain", "params", "pretrain_tokens", "specialize_tokens", "mean")
-    table = as_table(p)
-    rows: list[dict[str, Any]] = [
-        {**{n: row[n] for n in shown}, "interval": [row["lo"], row["hi"]]}
-        for row in table[table["design"] == c.name].to_dict("records")
+    rows = [
+        {**{n: row[n] for n in shown}, "interval": [row["lo"], row["hi"]]} for row in _rows(p, c)
     ]
     title = f"Plan: {c.arrangement} at {format_quantity(p.flops)} FLOPs, risk {p.risk}"
     return card(title, facts, rows, warnings)

@@ -28,7 +28,7 @@ ONE_MODEL = ("trunk", "generalist", "joint")  # the same N and D for every domai
 
 def written(p: Plan) -> dict[str, Any]:
     """The file of a plan."""
-    c = p.chosen
+    c, losses = p.chosen, p.losses_of(p.chosen)
     return {
         "schema": SCHEMA,
         "passed": p.passed,
@@ -54,7 +54,7 @@ def written(p: Plan) -> dict[str, Any]:
         "arrangements": list(p.choice.allowed),
         "loss": said(p, c.totals),
         "objective": objective_said(p.asked, c, p.prob),
-        "domains": {d: said(p, p.losses_of(c)[:, k]) for k, d in enumerate(p.domains)},
+        "domains": {d: said(p, losses[:, k]) for k, d in enumerate(p.domains)},
         "weights": {d: float(w) for d, w in zip(p.domains, p.weights, strict=True)},
         "p_best": p.p_best,
         "p_best_of": {a: p.p_best_of(a) for a in p.by_arrangement},

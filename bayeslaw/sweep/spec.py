@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -212,7 +213,7 @@ class SweepSpec(BaseModel):
         branch_from = "cooled" if self.start else self.branch_from
         return replace(rule, branch_from=branch_from) if branch_from else rule
 
-    @property
+    @cached_property
     def begun(self) -> Start | None:
         """The model from elsewhere that the sweep starts from."""
         return read_start(self.start, self.rule.context) if self.start else None

@@ -166,13 +166,12 @@ def _run(
 ) -> None:
     """What others start from first, the widest trunks before the others. The narrowest are done
     first, and what starts from them does not wait for the others."""
-
     total, wanted = len(list(plan)), set(missing)
     done = total - len(missing)
     sent: dict[Cell, Any] = {}
 
     def ready(cell: Cell) -> bool:
-        return not before[cell] & wanted
+        return not {cell.parent, cell.cooled} & {c.key for c in wanted}
 
     def submit(cells: Iterable[Cell]) -> list[Cell]:
         new = [c for c in cells if c in wanted and c not in sent and ready(c)]
@@ -180,10 +179,6 @@ def _run(
             sent[c] = pool.submit(train_cell, work, c, plan.past(c, work.spec))
         return new
 
-    before: dict[Cell, set[Cell]] = {c: set() for c in plan}
-    for cell in plan:
-        for after in plan.of(cell):
-            before[after].add(cell)
     line = deque(reversed(submit(sorted(plan.trunks, key=lambda c: -c.width))))
     line += submit(plan)
     while line:

@@ -63,7 +63,7 @@ def models_csv(spec: SweepSpec, kept: Mapping[Cell, Path], vocabulary: int) -> s
     """Where the models are that a sweep has kept: a row for each."""
     rows = [
         [
-            spec.name, c.run_id, c.lineage, c.seed, spec.rule.shape(c.width, vocabulary).params,
+            spec.name, c.run_id, c.lineage, c.seed, spec.shape(c.width, vocabulary).params,
             c.pretrain_tokens, c.specialize_tokens, c.branch,
             c.second_stage.recipe if c.branch else "",
             f"{history_flops(spec, c, vocabulary):.6g}", place.as_posix(),

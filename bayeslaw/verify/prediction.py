@@ -90,16 +90,14 @@ class Predictor:
 
     @cached_property
     def _offsets(self) -> dict[str, Offset]:
-        found = {}
-        for way in ("joint", "scratch"):
-            contrast = self.fitted.contrast(way)
-            if contrast is not None:
-                with double():
-                    outlook = Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
-                    found[way] = offset_of(
-                        self.fitted, contrast, outlook.log_loss, self.draws, self.seed
-                    )
-        return found
+        found = {way: self.fitted.contrast(way) for way in ("joint", "scratch")}
+        with double():
+            outlook = Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
+            return {
+                way: offset_of(self.fitted, contrast, outlook.log_loss, self.draws, self.seed)
+                for way, contrast in found.items()
+                if contrast is not None
+            }
 
 
 def _of_ways(stages: Sequence[Stage]) -> Iterator[tuple[str, np.ndarray]]:

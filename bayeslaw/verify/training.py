@@ -59,6 +59,9 @@ class Training:
                 f"the plan is for {', '.join(other)}, which the sweep has not: it has "
                 + ", ".join(spec.domains)
             )
+        if spec.start:
+            faults.append("the sweep starts from a model from elsewhere and trains no trunks; name "
+                          "one that does")  # fmt: skip
         plain = [s for s in spec.second_stage if s.kind.splits and not s.kind.scratch]
         if not plain and any(a.stage == "branch" and a.specialize_tokens.any() for a in arms):
             faults.append("the sweep has no second stage on one domain; add [[second_stage]]")

@@ -65,11 +65,11 @@ class Verification:
     def by_arm(self) -> dict[str, Summary]:
         return self._by("arm", [a.name for a in self.arms])
 
-    def _by(self, field: str, names: Sequence[str]) -> dict[str, Summary]:
+    def _by(self, name: str, names: Sequence[str]) -> dict[str, Summary]:
         each: dict[str, list[Scored]] = {}
         for row, score in zip(self.measured.rows, self.scores, strict=True):
             if score is not None:
-                each.setdefault(getattr(row, field), []).append(score)
+                each.setdefault(getattr(row, name), []).append(score)
         return {n: Summary.of(each[n]) for n in names if n in each}
 
     def to_dataframe(self) -> pd.DataFrame:
