@@ -56,6 +56,6 @@ def _said(name: str, value: Any) -> str:
         return "[" + ", ".join(_said(name, v) for v in value) + "]"
     if isinstance(value, (bool, np.bool_, str, int, np.integer)) and name not in QUANTITIES:
         return str(value)
-    if name in QUANTITIES or name.startswith(tuple(QUANTITIES)):
+    if name.startswith(QUANTITIES):
         return format_quantity(float(value))
     return f"{float(value):.4g}"

@@ -186,7 +186,7 @@ def _designs(fitted: Ensemble, designs: Any) -> tuple[pd.DataFrame, list[list[in
             for i in np.flatnonzero(bad)
         ]
         table[column] = values
-    laws = [m.law for m in fitted.members if m.weight > 0]
+    laws = [m.law for m in fitted.counted]
     for column in ("pretrain_tokens", "specialize_tokens"):
         if column in table and any(
             column in w.inputs and column not in w.may_be_zero for w in laws

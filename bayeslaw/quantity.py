@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3))
 _SUFFIX = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 # Digits in groups (1_000, 1,000), but never a decimal comma: '1,5B' must not be read as 15B.
 _DIGITS = r"\d+(?:_\d+)*|\d{1,3}(?:,\d{3})+"
@@ -50,8 +51,27 @@ def format_quantity(value: float) -> str:
     rounded = float(f"{value:.3g}")
     if abs(rounded) < 1e3 or abs(rounded) >= 1e15:
         return re.sub(r"e\+?(-?)0*", r"e\1", f"{rounded:.3g}")
-    suffix, scale = next(s for s in _SCALES if abs(rounded) >= s[1])
+    suffix, scale = next(s for s in SCALES if abs(rounded) >= s[1])
     return f"{rounded / scale:.3g}{suffix}"
 
 
-_SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3))
+def plain(value: float, digits: int = 3) -> str:
+    """Significant digits as they are, with a suffix from a thousand on.
+
+    >>> plain(1.2345), plain(12345.0), plain(0.5, 2)
+    ('1.23', '12.3k', '0.5')
+    """
+    rounded = float(f"{value:.{digits}g}")
+    return format_quantity(rounded) if abs(rounded) >= 1000 else f"{rounded:g}"
+
+
+def chance(value: float, words: bool = False) -> str:
+    """A probability in two digits; what is not certain is not called so.
+
+    >>> chance(0.5), chance(0.999), chance(0.001, words=True)
+    ('0.50', '> 0.99', 'less than 0.01')
+    """
+    less, more = ("less than", "more than") if words else ("<", ">")
+    if 0 < value < 0.005:
+        return f"{less} 0.01"
+    return f"{more} 0.99" if 0.995 <= value < 1 else f"{value:.2f}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayeslaw.quantity import format_quantity
+from bayeslaw.quantity import format_quantity, plain
 
 if TYPE_CHECKING:
     from bayeslaw.infer.ensemble import Ensemble
@@ -301,23 +301,18 @@ def _estimate(draws: Any, brief: bool) -> str:
     low, median, high = (float(q) for q in np.quantile(draws, [0.05, 0.5, 0.95]))
     mean, sd = float(draws.mean()), float(draws.std())
     if not sd > 1e-9 * abs(mean):
-        return _plain(mean)
+        return plain(mean)
     up, down = high - median, median - low
     if max(up, down) > LOPSIDED * min(up, down):
-        return f"{_plain(median)} [{_plain(low)}, {_plain(high)}]"
+        return f"{plain(median)} [{plain(low)}, {plain(high)}]"
     places = min(6, max(0, 1 - math.floor(math.log10(sd))))
 
     def written(value: float, digits: int = 3) -> str:
         small = max(abs(mean), sd) < 1000
-        return f"{value:.{places}f}" if small else _plain(value, digits)
+        return f"{value:.{places}f}" if small else plain(value, digits)
 
     both = f"{written(mean)} ± {written(sd, 2)}"
     return both if brief else f"{both} [{written(low)}, {written(high)}]"
-
-
-def _plain(value: float, digits: int = 3) -> str:
-    rounded = float(f"{value:.{digits}g}")
-    return format_quantity(rounded) if abs(rounded) >= 1000 else f"{rounded:g}"
 
 
 def _percent(draws: Any) -> str:

@@ -12,19 +12,8 @@ def _():
     from bayeslaw import BayeslawError, read_posterior
     from bayeslaw.explore.answer import RISKS, Controls, Explorer
     from bayeslaw.explore.page import page
-    from bayeslaw.quantity import format_quantity, parse_quantity
 
-    return (
-        BayeslawError,
-        Controls,
-        Explorer,
-        RISKS,
-        format_quantity,
-        mo,
-        page,
-        parse_quantity,
-        read_posterior,
-    )
+    return BayeslawError, Controls, Explorer, RISKS, mo, page, read_posterior
 
 
 @app.cell

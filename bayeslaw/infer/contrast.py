@@ -72,14 +72,9 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...]) -> tuple[Contrast, ...]:
         "scratch": split & (recipe == "scratch") & (t["branch"] == t["domain"]) & clean,
         "experts": own & (t["experts"] > 0),
     }
-    rows["replay"] = (
-        split & (t["replay"] > 0) & ~(t["distill"] > 0) & (t["branch"] == t["domain"])
-        & (recipe == "replay")
-    )  # fmt: skip
-    rows["distill"] = (
-        split & (t["distill"] > 0) & ~(t["replay"] > 0) & (t["branch"] == t["domain"])
-        & (recipe == "distill")
-    )  # fmt: skip
+    for way, other in (("replay", "distill"), ("distill", "replay")):
+        alone = (t[way] > 0) & ~(t[other] > 0) & (recipe == way)
+        rows[way] = split & (t["branch"] == t["domain"]) & alone
     rows["experts"] &= t.loc[rows["experts"], "experts"].nunique() > 1  # or nothing to compare
     plain = t[own].drop_duplicates(TWIN).set_index(TWIN)["loss"]
     found = [_contrast(way, t[rows[way]], plain, domains) for way in WAYS if rows[way].any()]

@@ -65,6 +65,16 @@ class Ensemble:
         return any(m.passed for m in self.members)
 
     @property
+    def heaviest(self) -> Posterior:
+        """The member of most weight."""
+        return max(self.members, key=lambda m: m.weight)
+
+    @property
+    def counted(self) -> tuple[Posterior, ...]:
+        """The members that have weight."""
+        return tuple(m for m in self.members if m.weight > 0)
+
+    @property
     def ranges(self) -> dict[str, tuple[float, float]]:
         """The smallest and largest training value of each input."""
         return dict(self.members[0].ranges)
@@ -214,7 +224,7 @@ class Ensemble:
     def tree(self) -> xr.DataTree:
         """What `save` writes, for ArviZ: the groups of the highest-weight member at the top, those
         of every member under /laws/<name>."""
-        first = max(self.members, key=lambda m: m.weight)
+        first = self.heaviest
         tree = _labelled(first)
         for member in self.members:
             tree[f"laws/{member.law.name}"] = _labelled(member)

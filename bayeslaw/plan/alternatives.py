@@ -79,7 +79,7 @@ def by_replay(
         return Alternatives(unassessable=reason)
     if contrast is None:
         return Alternatives(unassessable="no runs of recipe replay")
-    laws = [m.law for m in fitted.members if m.weight > 0]
+    laws = [m.law for m in fitted.counted]
     if all("replay" in law.inputs for law in laws):
         shares = {0.0, *contrast.level.tolist()}
         outlooks = {s: jax.device_put(replace(asked.outlook, replay=s)) for s in sorted(shares)}

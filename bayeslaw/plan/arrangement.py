@@ -125,7 +125,7 @@ class Scratch(Arrangement):
 
 def _infinite(fitted: Ensemble, column: str) -> str:
     """The laws with weight that are not finite where an input is 0."""
-    laws = [m.law for m in fitted.members if m.weight > 0]
+    laws = [m.law for m in fitted.counted]
     return ", ".join(w.name for w in laws if column in w.inputs and column not in w.may_be_zero)
 
 

@@ -46,7 +46,7 @@ class Data:
             faults.unless(0 < epochs < np.inf, f"epochs must be positive and finite, got {epochs}")
             faults.unless(bool(unique), "epochs are of unique tokens: say how many there are")
         faults.tell()
-        laws = [m.law for m in fitted.members if m.weight > 0]
+        laws = [m.law for m in fitted.counted]
         priced = tuple(s for s, name in STAGES.items() if all(name in law.inputs for law in laws))
         return cls(found, epochs, priced)
 

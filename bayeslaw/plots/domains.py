@@ -27,7 +27,9 @@ def domain_forest(answer: Plan | Forecast, backend: str = "matplotlib", width: i
     """
     if isinstance(answer, Forecast):
         return _forecast(answer, backend, width)
-    names = [*answer.domains, "weighted"] if len(answer.domains) > 1 else list(answer.domains)
+    # Under an objective of tasks what is weighted is no loss.
+    together = len(answer.domains) > 1 and answer.asked.outlook.objective is None
+    names = [*answer.domains, "weighted"] if together else list(answer.domains)
     rival = answer.by_arrangement.get("generalist")
     shown = [("plan", answer.chosen, palette.BLUE, "o")]
     if rival is not None and rival is not answer.chosen:
@@ -36,7 +38,7 @@ def domain_forest(answer: Plan | Forecast, backend: str = "matplotlib", width: i
     panel = canvas.panels[0]
     tail = (1 - answer.prob) / 2
     for i, (said, c, color, marker) in enumerate(shown):
-        every = np.concatenate([c.losses, c.totals[:, None]], 1)[:, : len(names)]
+        every = np.concatenate([answer.losses_of(c), c.totals[:, None]], 1)[:, : len(names)]
         y = -(np.arange(len(names)) + 0.36 * (i - (len(shown) - 1) / 2))
         low, inner_low, inner_high, high = np.quantile(
             every, [tail, (1 - INNER) / 2, (1 + INNER) / 2, 1 - tail], axis=0

@@ -10,7 +10,7 @@ from bayeslaw.infer.ensemble import Ensemble, Kind
 from bayeslaw.plots import palette
 from bayeslaw.plots.canvas import WIDTH, Axis, Canvas
 from bayeslaw.plots.measured import measured
-from bayeslaw.plots.path import best_path, domains_of
+from bayeslaw.plots.path import best_paths, domains_of
 from bayeslaw.runs import Runs
 
 FURTHER = 100.0  # times the sweep's largest compute
@@ -47,10 +47,10 @@ def forecast_fan(
     first, end = fitted.ranges["flops"]
     low, high = flops or (first, FURTHER * end)
     places = np.geomspace(low, high, POINTS)
+    paths = best_paths(fitted, places)
     canvas = Canvas.of(len(shown), backend, width)
     for panel, k in zip(canvas.panels, shown, strict=True):
-        path = best_path(fitted, places, k)
-        losses = fitted.losses(path, kind, draws, seed)[:, :, k]
+        losses = fitted.losses(paths[k], kind, draws, seed)[:, :, k]
         ordered = sorted(probs, reverse=True)
         for i, prob in enumerate(ordered):
             lower, upper = np.quantile(losses, [(1 - prob) / 2, (1 + prob) / 2], axis=0)

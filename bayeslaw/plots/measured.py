@@ -29,10 +29,6 @@ class Measured:
         """6 N (D + D′)"""
         return 6 * self.params * (self.pretrain_tokens + self.specialize_tokens)
 
-    @property
-    def tokens(self) -> np.ndarray:
-        return self.pretrain_tokens + self.specialize_tokens
-
     def of(self, domain: int) -> Measured:
         """Those on one domain."""
         return self.where(self.on == domain)

@@ -6,8 +6,6 @@ plot says a thing by colour alone: lines differ in their dashes, points in their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 BLACK, GREY, LIGHT = "#000000", "#6e6e6e", "#d9d9d9"
 ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE = (
     "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
@@ -49,8 +47,3 @@ def _mixed(first: str, second: str, share: float) -> str:
     return "#" + "".join(
         f"{round(a + share * (b - a)):02x}" for a, b in zip(one, other, strict=True)
     )
-
-
-def named(names: Sequence[str]) -> dict[str, str]:
-    """Name -> colour, in their order."""
-    return {name: color(i) for i, name in enumerate(names)}

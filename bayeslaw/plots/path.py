@@ -36,19 +36,21 @@ def sized(flops: np.ndarray, tokens_per_param: np.ndarray, split: np.ndarray) ->
     return Run(n, d, d * split)
 
 
-def best_path(fitted: Ensemble, flops: np.ndarray, domain: int, draws: int = DRAWS) -> Run:
-    """At every compute the design of least expected loss on a domain, within the ratios D/N and
-    D′/D of the sweep. Ratios are looked for on a grid, and drawn through what was found."""
+def best_paths(fitted: Ensemble, flops: np.ndarray, draws: int = DRAWS) -> list[Run]:
+    """For every domain: at every compute the design of least expected loss on it, within the ratios
+    D/N and D′/D of the sweep. Ratios are looked for on a grid, and drawn through what was found."""
     r_low, r_high = fitted.ranges.get("tokens_per_param", (20.0, 20.0))
     s_low, s_high = fitted.ranges.get("split_ratio", (0.0, 0.0)) if fitted.two_stage else (0, 0)
     tokens = np.geomspace(r_low, r_high, TOKENS) if r_high > r_low else np.array([r_low])
     splits = np.geomspace(s_low, s_high, SPLITS) if s_high > s_low > 0 else np.array([s_high])
     places = np.geomspace(flops.min(), flops.max(), COARSE)
     grid = [a.ravel() for a in np.meshgrid(places, tokens, splits, indexing="ij")]
-    loss = fitted.losses(sized(*grid), "mean", draws)[:, :, domain].mean(0)
-    best = loss.reshape(len(places), -1).argmin(1)
-    r, s = tokens[best // len(splits)], splits[best % len(splits)]
-    at = np.log(flops), np.log(places)
-    r = np.exp(np.interp(*at, np.log(r)))
-    s = np.exp(np.interp(*at, np.log(s))) if (s > 0).all() else np.interp(*at, s)
-    return sized(flops, r, s)
+    losses = fitted.losses(sized(*grid), "mean", draws).mean(0)
+    at, found = (np.log(flops), np.log(places)), []
+    for loss in losses.T:
+        best = loss.reshape(len(places), -1).argmin(1)
+        r, s = tokens[best // len(splits)], splits[best % len(splits)]
+        r = np.exp(np.interp(*at, np.log(r)))
+        s = np.exp(np.interp(*at, np.log(s))) if (s > 0).all() else np.interp(*at, s)
+        found.append(sized(flops, r, s))
+    return found

@@ -51,14 +51,17 @@ def isoflop_profiles(
         parse_quantity(c) for c in flops or np.geomspace(np.sqrt(first * end), 100 * end, BUDGETS)
     ]
     budgets, split = np.array(sorted(asked)), split_ratio(fitted)
+    curves = []  # of every budget: N, and losses (draw, N, domain)
+    for c in budgets:
+        n = _sizes(fitted, c, split)
+        d = c / (6 * n * (1 + split))
+        curves.append((n, curve_losses(fitted, Run(n, d, d * split), kind, draws, seed)))
     canvas = Canvas.of(len(shown), backend, width)
     tail = (1 - prob) / 2
     for panel, k in zip(canvas.panels, shown, strict=True):
         here, optima = points.of(k), []
         for i, (c, color) in enumerate(zip(budgets, palette.ramp(len(budgets)), strict=True)):
-            n = _sizes(fitted, c, split)
-            d = c / (6 * n * (1 + split))
-            losses = curve_losses(fitted, Run(n, d, d * split), kind, draws, seed)[:, :, k]
+            n, losses = curves[i][0], curves[i][1][:, :, k]
             low, middle, high = np.quantile(losses, [tail, 0.5, 1 - tail], axis=0)
             panel.band(n, low, high, color, alpha=0.18)
             panel.line(n, middle, color, f"{format_quantity(c)} FLOPs", dash=i)

@@ -43,7 +43,7 @@ def residuals(
     predicts no spread.
     """
     if isinstance(posterior, Ensemble):
-        posterior = max(posterior.members, key=lambda m: m.weight)
+        posterior = posterior.heaviest
     if "posterior_predictive" not in posterior.tree.children:
         raise FitError(
             f"a {posterior.method} fit of {posterior.law.name} has no predictive draws; "

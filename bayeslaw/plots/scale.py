@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayeslaw.quantity import format_quantity
+from bayeslaw.quantity import SCALES, format_quantity
 
 STEPS = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))  # of a decade, densest first
-SUFFIXES = (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3))
 NARROW = 3.0  # a range of less than this factor is divided evenly
 
 
@@ -61,7 +60,7 @@ def _names(values: Sequence[float], step: float) -> list[str]:
     if largest >= 1e15:
         digits = max(0, math.floor(math.log10(largest)) - math.floor(math.log10(step) + 1e-9))
         return [re.sub(r"\.?0*e\+?", "e", f"{v:.{digits}e}") for v in values]
-    suffix, scale = next(((n, s) for n, s in SUFFIXES if largest >= s), ("", 1.0))
+    suffix, scale = next(((n, s) for n, s in SCALES if largest >= s), ("", 1.0))
     digits = max(0, -math.floor(math.log10(step / scale) + 1e-9))
     said = [f"{v / scale:.{digits}f}" for v in values]
     return [(t.rstrip("0").rstrip(".") if "." in t else t) + suffix for t in said]

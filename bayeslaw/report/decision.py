@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bayeslaw.quantity import format_quantity
+from bayeslaw.quantity import chance, format_quantity
 from bayeslaw.report.planned import Planned
 
 INEXACT = 0.05  # of a cost
@@ -111,14 +111,14 @@ def confidence(p: Planned) -> str:
     if len(p.p_best_of) > 1:
         words.append(
             f"Of the {len(p.p_best_of)} ways to train that the runs can speak about this one is "
-            f"the best with probability {_chance(p.p_best)}."
+            f"the best with probability {chance(p.p_best, words=True)}."
         )
     else:
         words.append("It is the only way to train that the runs can speak about.")
     if p.p_split_beats_generalist is not None:
         words.append(
             "A split beats one generalist model of the same cost with probability "
-            f"{_chance(p.p_split_beats_generalist)}."
+            f"{chance(p.p_split_beats_generalist, words=True)}."
         )
     words.append(
         f"Whoever knew the true law would plan better by {p.regret:.3f} nats on average: that is "
@@ -132,13 +132,6 @@ def _over(p: Planned, size: str) -> str:
     values = [p.size(size, d) for d, w in p.weights.items() if w > 0 or len(p.weights) == 1]
     low, high = (format_quantity(v) for v in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
-
-
-def _chance(value: float) -> str:
-    """A probability in two digits; what is not certain is not called so."""
-    if 0 < value < 0.005:
-        return "less than 0.01"
-    return "more than 0.99" if 0.995 <= value < 1 else f"{value:.2f}"
 
 
 def _copies(count: int) -> str:

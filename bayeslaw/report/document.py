@@ -93,6 +93,7 @@ def report(
         pictures = {"map": draw.map(p, i), "next": draw.next(found, i)}
         told.append(Told(p, found, pictures, p.source is None and not isinstance(plans[i], Plan)))
     step("plots", 0.7)
+    shown_columns = columns(given)
     shown = [n for n in SECTIONS if every or n not in OF_PLANS]
     refused = traced if isinstance(traced, str) else ""
     known = traced if isinstance(traced, Frontier) else None
@@ -101,7 +102,7 @@ def report(
         "subtitle": _subtitle(fitted, source),
         "passed": given.passed,
         "failures": failures(given),
-        "laws": [m.law.name for m in fitted.members if m.weight > 0],
+        "laws": [m.law.name for m in fitted.counted],
         "plans": told,
         "beside": beside(told),
         "sections": [(n, SECTIONS[n]) for n in shown],
@@ -114,12 +115,12 @@ def report(
         "frontier_refused": refused,
         "outliers": outliers(fitted),
         "cautions": cautions(fitted),
-        "gate": {"columns": columns(given), "rows": checked(given)},
+        "gate": {"columns": shown_columns, "rows": checked(given, shown_columns)},
         "domains": fitted.domains,
-        "estimates": [estimates(m) for m in fitted.members if m.weight > 0],
+        "estimates": [estimates(m) for m in fitted.counted],
         "ranges": list(fitted.ranges.items()),
         "embeddings": fitted.embeddings,
-        "provenance": provenance(given, source, every, accept),
+        "provenance": provenance(given, source, every, accept, spend),
     }
     step("the page", 0.95)
     return Report(page(contents), given.passed)
@@ -157,7 +158,7 @@ def _frontier(fitted: Ensemble, plans: Sequence[Planned]) -> Frontier | str:
         return frontier(
             fitted, (low, high), BUDGETS, first.weights if first else None,
             kind=first.kind if first else _kind(fitted), prob=first.prob if first else 0.9,
-            stretch=(first.stretch or float("inf")) if first else 4.0,
+            stretch=first.reach if first else 4.0,
         )  # fmt: skip
     except PlanError as error:
         return f"No frontier of budgets: {error}"
@@ -168,7 +169,7 @@ def _kind(fitted: Ensemble) -> str:
 
 
 def _subtitle(fitted: Ensemble, source: Source | None) -> str:
-    laws = [m.law.name for m in fitted.members if m.weight > 0]
+    laws = [m.law.name for m in fitted.counted]
     rows = fitted.members[0].counts.get("fitted")
     parts = [
         "" if source is None else source.path,

@@ -62,7 +62,8 @@ class Drawn:
         )
         if not np.allclose(answer.chosen.run.params, _run(self.fitted, p).params, rtol=0.05):
             caption += " The dots are those of a plan without its own bounds."
-        answer = replace(answer, chosen=replace(answer.chosen, run=_run(self.fitted, p)))
+        # Its own optima are those of its arrangement: no other is looked at.
+        answer = replace(answer, others=(), chosen=replace(answer.chosen, run=_run(self.fitted, p)))
         every: list[str | None] = [None]
         if p.arrangement not in ONE_MODEL and len(p.weights) > PANELS:
             every = [*sorted(p.weights, key=lambda d: -p.weights[d])[:PANELS]]
@@ -102,7 +103,7 @@ class Drawn:
             found.append(
                 _drawn("weights", caption, lambda w: plots.stacking_weights(self.fitted, width=w))
             )
-        member = max(self.fitted.members, key=lambda m: m.weight)
+        member = self.fitted.heaviest
         if "posterior_predictive" in member.tree:
             caption = (
                 f"What {member.law.name} leaves unexplained of each run, in per cent of the loss: "
@@ -130,10 +131,9 @@ def _run(fitted: Ensemble, p: Planned) -> Run:
 def _again(fitted: Ensemble, p: Planned) -> Plan | None:
     """A plan of the same budget, weights, draws and arrangement, for what each draw would have
     chosen; None where there is no such plan."""
-    stretch = float("inf") if p.stretch is None else p.stretch
     try:
         return plan(
-            fitted, p.flops, p.weights, "mean", [p.arrangement], stretch, p.prob,
+            fitted, p.flops, p.weights, "mean", [p.arrangement], p.reach, p.prob,
             draws=p.draws or 1000, kind=p.kind, seed=p.seed or 0,
         )  # fmt: skip
     except PlanError:

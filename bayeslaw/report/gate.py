@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from bayeslaw.infer.diagnose import Diagnostics
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.posterior import Posterior
-from bayeslaw.quantity import format_quantity
+from bayeslaw.quantity import plain
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "kappa": "κ"}
 NONE = "–"
@@ -58,8 +58,8 @@ def columns(fitted: Ensemble) -> list[str]:
     ]
 
 
-def checked(fitted: Ensemble) -> list[Checked]:
-    shown = columns(fitted)
+def checked(fitted: Ensemble, shown: Sequence[str]) -> list[Checked]:
+    """Every law, under these of `COLUMNS`."""
     weights = fitted.weights() if any(m.weight > 0 for m in fitted.members) else {}
     return [
         Checked(
@@ -91,13 +91,8 @@ def failures(fitted: Ensemble) -> list[str]:
 def _said(draws: Any) -> str:
     low, middle, high = (float(q) for q in np.quantile(draws, [0.05, 0.5, 0.95]))
     if not high - low > 1e-9 * abs(middle):
-        return _plain(middle)
-    return f"{_plain(middle)} [{_plain(low)}, {_plain(high)}]"
-
-
-def _plain(value: float) -> str:
-    rounded = float(f"{value:.3g}")
-    return format_quantity(rounded) if abs(rounded) >= 1000 else f"{rounded:g}"
+        return plain(middle)
+    return f"{plain(middle)} [{plain(low)}, {plain(high)}]"
 
 
 def _number(value: float, digits: int) -> str:

@@ -35,16 +35,15 @@ def next_runs(
     """By the expected loss, of the plan's budget, weights, kind and stretch; without what else the
     plan was asked for. spend: FLOPs; by default a hundredth of the budget."""
     money = SPEND * p.budget.flops if spend is None else spend
-    stretch = float("inf") if p.stretch is None else p.stretch
-    command = ["bayeslaw", "suggest", posterior, "--plan-flops", _typed(p.budget.flops),
-               "--spend", _typed(money)]  # fmt: skip
+    command = ["bayeslaw", "suggest", posterior, "--plan-flops", typed(p.budget.flops),
+               "--spend", typed(money)]  # fmt: skip
     if len(set(p.weights.values())) > 1:
         command += [w for d, v in p.weights.items() for w in ("--weight", f"{d}={v:g}")]
     command += ["--kind", p.kind] if p.kind != "calibrated" else []
     said = shlex.join([*command, *(["--accept"] if accept else [])])
     try:
         found = suggest(
-            fitted, p.budget.flops, money, RUNS, p.weights, p.arrangements, stretch,
+            fitted, p.budget.flops, money, RUNS, p.weights, p.arrangements, p.reach,
             draws=p.draws or DRAWS, accept=accept, kind=p.kind,
         )  # fmt: skip
     except PlanError as error:
@@ -80,7 +79,7 @@ def next_runs(
     return NextRuns(about, words, runs, found, said)
 
 
-def _typed(flops: float) -> str:
+def typed(flops: float) -> str:
     """As a person would type it: 1e14."""
     return f"{flops:g}".replace("e+", "e")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bayeslaw.quantity import format_quantity
+from bayeslaw.quantity import chance, format_quantity
 from bayeslaw.report.told import mean
 
 
@@ -34,13 +34,6 @@ def signed(value: float, digits: int = 4) -> str:
 
 def percent(value: float) -> str:
     return f"{100 * value:.3g} %"
-
-
-def chance(value: float) -> str:
-    """A probability in two digits; what is not certain is not called so."""
-    if 0 < value < 0.005:
-        return "< 0.01"
-    return "> 0.99" if 0.995 <= value < 1 else f"{value:.2f}"
 
 
 def factor(value: float) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bayeslaw.errors import PlanError
 from bayeslaw.infer.source import Source
-from bayeslaw.verify.plan_file import read_plan, refuse
+from bayeslaw.plan.written import ONE_MODEL
+from bayeslaw.verify.plan_file import plan_of, read_said, refuse
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -221,13 +220,18 @@ class Planned(Design):
         return self
 
     @property
+    def reach(self) -> float:
+        """By how much ratios may leave the sweep's: without end where the file says null."""
+        return float("inf") if self.stretch is None else self.stretch
+
+    @property
     def stages(self) -> tuple[float, float]:
         """Tokens that are trained on, of the general mixture and of the second stage, all models
         together."""
         domains = list(self.weights)
         first = [self.size("pretrain_tokens", d) for d in domains]
         second = [self.size("specialize_tokens", d) for d in domains]
-        if self.arrangement in ("trunk", "generalist", "joint"):
+        if self.arrangement in ONE_MODEL:
             first = first[:1]
         if self.arrangement == "joint":
             second = second[:1]
@@ -237,12 +241,17 @@ class Planned(Design):
 def read_planned(path: str | Path) -> Planned:
     """The file that `bayeslaw plan --out` wrote. Raises `PlanError` with all its faults."""
     path = Path(path)
-    read_plan(path)
-    return planned(json.loads(path.read_text(encoding="utf-8")), path)
+    said = read_said(path)
+    plan_of(said, path)
+    return planned(said, path)
 
 
 def planned(said: Mapping[str, Any], path: str | Path) -> Planned:
-    """What a plan says of itself, under a name. Raises `PlanError` with all faults."""
+    """What a plan says of itself, under a name. Raises `PlanError` with all faults, and for a plan
+    of accuracies: a report is of losses."""
+    if said.get("objective") is not None:
+        refuse(Path(path), ["objective: a plan of accuracies, and a report is of losses; plan "
+                            "without --objective for one"])  # fmt: skip
     try:
         return Planned.model_validate({**said, "file": str(path)})
     except ValidationError as error:
@@ -256,6 +265,3 @@ def _fault(error: Mapping[str, Any]) -> str:
         return f"{where}: is missing; plan again with this version of bayeslaw"
     message = str(error["msg"]).removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
-
-
-__all__ = ["PlanError", "Planned", "planned", "read_planned"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shlex
@@ -14,6 +13,7 @@ from pathlib import Path
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.source import Source
 from bayeslaw.quantity import format_quantity
+from bayeslaw.report.next_runs import typed
 from bayeslaw.report.planned import Planned
 
 PACKAGES = ("bayeslaw", "numpyro", "jax", "numpy", "scipy", "xarray", "matplotlib")
@@ -43,23 +43,29 @@ class Provenance:
 
 
 def provenance(
-    fitted: Ensemble, source: Source | None, plans: Sequence[Planned], accept: bool
+    fitted: Ensemble,
+    source: Source | None,
+    plans: Sequence[Planned],
+    accept: bool,
+    spend: float | None = None,
 ) -> Provenance:
-    """Of a report of these. source: the posterior's file; None where there is none."""
+    """Of a report of these. source: the posterior's file; None where there is none. spend: on next
+    runs, where that was said."""
     first = fitted.members[0]
     posterior = "POSTERIOR" if source is None else source.path
-    largest = fitted.ranges.get("flops", (1e20, 1e20))[1]
+    largest = fitted.ranges["flops"][1]
     how = [
         "bayeslaw",
         "plan",
         posterior,
         "--flops",
-        f"{100 * largest:.0e}".replace("e+", "e"),
+        typed(float(f"{100 * largest:.0e}")),
         "--out",
         "plan.json",
     ]
     flags = ["--accept"] if accept else []
-    again = ["bayeslaw", "report", posterior, *(p.file for p in plans), *flags]
+    money = [] if spend is None else ["--spend", repr(float(spend))]
+    again = ["bayeslaw", "report", posterior, *(p.file for p in plans), *money, *flags]
     commands = [shlex.join(c) for c in (fitted.command, *(p.command for p in plans), again) if c]
     notes = []
     if not fitted.command:
@@ -68,7 +74,8 @@ def provenance(
         f"{p.file} does not say by which command it was made." for p in plans if not p.command
     ]
     files = [] if source is None else [File("posterior", source.path, source.sha256)]
-    files += [File("plan", p.file, _sha256(p.file)) for p in plans if Path(p.file).is_file()]
+    written = [p.file for p in plans if Path(p.file).is_file()]
+    files += [File("plan", f, Source.of(f).sha256) for f in written]
     files.append(File("runs", "as they were read, without their file", first.runs_digest))
     counts = ", ".join(f"{c} {n.replace('_', ' ')}" for n, c in first.counts.items() if c)
     return Provenance(
@@ -95,7 +102,3 @@ def _seeds(fitted: Ensemble, plans: Sequence[Planned]) -> tuple[str, ...]:
         draws = "" if p.draws is None else f", {format_quantity(p.draws)} joint draws"
         seeds.append(f"{p.file}: seed {seed}{draws}")
     return (*seeds, "this report: seed 0")
-
-
-def _sha256(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -53,15 +53,25 @@ class PlanFile:
 def read_plan(path: str | Path) -> PlanFile:
     """The file that `bayeslaw plan --out` wrote. Raises `PlanError` with all its faults."""
     path = Path(path)
+    return plan_of(read_said(path), path)
+
+
+def read_said(path: Path) -> dict[str, Any]:
+    """What a plan's file says. Raises `PlanError` where it is none."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise PlanError(f"{path}: no such file; `bayeslaw plan --out {path}` writes it") from None
     except (OSError, ValueError, RecursionError) as error:
         raise PlanError(f"{path}: not readable as JSON: {error}") from None
-    faults: list[str] = []
     if not isinstance(said, dict) or said.get("schema") != SCHEMA:
         raise PlanError(f"{path}: not a plan of schema {SCHEMA}; `bayeslaw plan --out` writes one")
+    return said
+
+
+def plan_of(said: Mapping[str, Any], path: Path) -> PlanFile:
+    """What a plan's file says, checked. Raises `PlanError` with all its faults."""
+    faults: list[str] = []
     for name, kind in (("weights", dict), ("budget", dict), ("baselines", list)):
         if not isinstance(said.get(name), kind):
             faults.append(f"{name}: is missing, or is no {kind.__name__}")

@@ -12,7 +12,7 @@ import pytest
 from bayeslaw import plots
 from bayeslaw.errors import BayeslawError, FitError
 from bayeslaw.plots.isoloss import ellipse
-from bayeslaw.plots.path import best_path
+from bayeslaw.plots.path import best_paths
 from tests.fitted import single, split
 from tests.plots import made
 from tests.plots.made import CASES
@@ -94,7 +94,7 @@ def test_the_edges_of_the_fan_are_quantiles_of_the_draws(kind):
     panels = plots.forecast_fan(fitted, domain="d1", kind=kind, draws=300, seed=3, backend="none")
     for prob in (0.5, 0.9):
         (band,) = of(panels, "fill_between_y", f"{100 * prob:g} % ({kind})")
-        path = best_path(fitted, band["x"], 1)
+        path = best_paths(fitted, band["x"])[1]
         np.testing.assert_allclose(
             6 * path.params * (path.pretrain_tokens + path.specialize_tokens), band["x"]
         )
@@ -125,7 +125,7 @@ def test_a_fit_draws_its_own_runs():
 
 def test_no_design_within_the_sweeps_ratios_is_better_than_the_path():
     fitted, flops = made.fitted(), np.geomspace(1e18, 1e21, 3)
-    path = best_path(fitted, flops, 0, draws=100)
+    path = best_paths(fitted, flops, draws=100)[0]
     loss = fitted.losses(path, "mean", 100)[:, :, 0].mean(0)
     rng = np.random.default_rng(0)
     ratios = np.exp(rng.uniform(np.log([5, 0.01]), np.log([200, 1.0]), (300, 2)))
