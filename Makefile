@@ -13,10 +13,11 @@ PYTHON312 ?= $(shell for p in python3.12 $$(ls -d $$(pyenv root 2>/dev/null)/ver
   $$HOME/.pyenv/versions/3.12*/bin/python3.12 2>/dev/null); do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-fast test-long calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
+.PHONY: demo test coverage test-fast test-long calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
 help:
 	@echo "make demo       fit the bundled sweep, forecast, plan"
 	@echo "make test       lint, types and all tests"
+	@echo "make coverage   the tests, and what they leave out"
 	@echo "make test-fast  the tests that take under three minutes together"
 	@echo "make test-long  wheels, notebooks, the five-minute start, the closed loop with training"
 	@echo "make calibrate  simulation-based calibration of every law (a quarter of an hour)"
@@ -57,8 +58,14 @@ lint: .venv/dev.stamp
 types: .venv/dev.stamp
 	$(BIN)/mypy
 
+# Nine tenths of a cold run is compiling: the tests compile fast and run slow.
+QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_llvm_disable_expensive_passes=true
+
 test: lint types
-	$(PYTEST) --cov --cov-report=term
+	XLA_FLAGS="$(QUICK)" $(PYTEST)
+
+coverage: .venv/dev.stamp
+	XLA_FLAGS="$(QUICK)" $(PYTEST) --cov --cov-report=term
 
 test-fast: .venv/dev.stamp
 	$(PYTEST) -m 'not slow and not sbc and not long'

@@ -109,10 +109,7 @@ def backtest(
     laws: names or `Law`s; None takes all that the table allows. Raises `FitError` when no cut
     leaves enough runs on both sides.
     """
-    if by not in ("flops", "params"):
-        raise FitError(f"by is flops or params, got '{by}'")
-    if not cuts or not all(0 < cut < 1 for cut in cuts):
-        raise FitError(f"cuts lie between 0 and 1, got {', '.join(f'{c:g}' for c in cuts)}")
+    refuse_cuts(by, cuts)
     chosen = [find_law(law) for law in laws] if laws else allowed(runs)
     used = usable(runs, chosen)
     if len({rows.digest for rows in used}) > 1:
@@ -164,6 +161,14 @@ class Cut:
         beyond = discrepancies(self.assessment.discrepancy, runs, test, len(self.run), seed)
         every = (self.mean, self.run, self.run + beyond, self.huber)
         return {kind: np.exp(draws) for kind, draws in zip(KINDS, every, strict=True)}
+
+
+def refuse_cuts(by: str, cuts: Sequence[float]) -> None:
+    """Raise `FitError` for what runs cannot be ordered by, and for shares that leave none."""
+    if by not in ("flops", "params"):
+        raise FitError(f"by is flops or params, got '{by}'")
+    if not cuts or not all(0 < cut < 1 for cut in cuts):
+        raise FitError(f"cuts lie between 0 and 1, got {', '.join(f'{c:g}' for c in cuts)}")
 
 
 def cut_at(tables: dict[str, Table], train: np.ndarray, test: np.ndarray, seed: int) -> Cut:

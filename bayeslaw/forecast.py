@@ -45,9 +45,7 @@ class ForecastRow:
     extrapolation: float
 
     def to_json(self) -> dict[str, Any]:
-        row = asdict(self)
-        interval = [row.pop("lo"), row.pop("hi")]
-        return {**row, "interval": interval}
+        return with_interval(self)
 
 
 @dataclass(frozen=True)
@@ -237,3 +235,10 @@ def _asked(fitted: Ensemble, i: int, row: Mapping[Any, Any], faults: list[str]) 
         )
         return []
     return [fitted.domains.index(name)]
+
+
+def with_interval(row: Any) -> dict[str, Any]:
+    """Fields of a dataclass, its lo and hi under one name."""
+    found = asdict(row)
+    interval = [found.pop("lo"), found.pop("hi")]
+    return {**found, "interval": interval}

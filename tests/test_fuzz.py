@@ -20,14 +20,18 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bayeslaw import BayeslawError, import_runs, read_runs
+from bayeslaw.evaluate.task import read_task
 from bayeslaw.forecast import read_designs
 from bayeslaw.infer.priors import read_priors
 from bayeslaw.plan.architecture import read_architectures
 from bayeslaw.plan.devices import measured_mfu, read_devices
+from bayeslaw.plan.routing import read_confusion
 from bayeslaw.readers import READERS
 from bayeslaw.runs import NAMES
 from bayeslaw.sweep import read_sweep
 from bayeslaw.sweep.listed import listed
+from bayeslaw.sweep.llama import config_of, read_config, shape_of
+from bayeslaw.sweep.shape import Shape
 from bayeslaw.verify.plan_file import read_plan
 from tests.readers.logs import CASES
 
@@ -162,6 +166,13 @@ PLAN = json.dumps(
 ).encode()  # fmt: skip
 LIST = b"params,pretrain_tokens,specialize_tokens,branch,recipe\n6k,1.6M,32k,code,plain\n9k,2M,,,\n"
 TIMES_CSV = b"cell,params,flops,seconds,devices\na,100,1e12,3.5,1\nb,200,2e12,4.5,2\n"
+ROUTING = (
+    b'{"by": "clusters", "confusion": {"code": {"code": 0.9, "prose": 0.1}, "prose": {"prose": 1}}}'
+)
+TASK = b'{"context": "a b", "choices": ["c", "d"], "answer": 1, "domain": "code"}\n' * 2
+LLAMA = json.dumps(
+    config_of(Shape(width=16, layers=2, head_width=8, context=64, vocabulary=256))
+).encode()
 RUNS = b"\n".join((ROOT / "runs" / "quickstart.csv").read_bytes().splitlines()[:4]) + b"\n"
 WIDE = b"run_id,params,tokens,loss/code,loss_se/code,loss_prose,unit\na,7B,1e9,2.5,.01,,bits/byte\n"
 ALL = (
@@ -182,6 +193,14 @@ def mapped(path: Path) -> object:
     return read_runs(path, map={"pretrain_tokens": "tokens"}, unit="bits/token")
 
 
+def routed(path: Path) -> object:
+    return read_confusion(path, ("code", "prose"))
+
+
+def llama(path: Path) -> object:
+    return shape_of(read_config(path.parent))
+
+
 def timed(path: Path) -> object:
     return measured_mfu(path, read_devices()["h100"])
 
@@ -193,6 +212,9 @@ FILES: dict[str, tuple[Callable[[Path], object], str, bytes, int]] = {
     "architectures": (read_architectures, "sizes.toml", SIZES, 100),
     "priors": (read_priors, "priors.toml", PRIORS, 100),
     "plan.json": (read_plan, "plan.json", PLAN, 150),
+    "routing": (routed, "routing.json", ROUTING, 100),
+    "task": (read_task, "task.jsonl", TASK, 100),
+    "Llama": (llama, "config.json", LLAMA, 150),
     "listed runs": (of_domains, "list.csv", LIST, 100),
     "listed runs, JSON": (of_domains, "list.json", b'{"runs": [{"params": 6e3}]}', 50),
     "architectures, CSV": (read_architectures, "sizes.csv", b"params,name\n7B,a\n1e6,b\n", 50),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayeslaw.accuracy.ladder import Ladder
 from bayeslaw.errors import FitError
-from bayeslaw.forecast import designs_of
+from bayeslaw.forecast import designs_of, with_interval
 from bayeslaw.infer.ensemble import Ensemble, Kind
 
 SCHEMA = 1
@@ -42,9 +42,7 @@ class AccuracyRow:
     extrapolation: float
 
     def to_json(self) -> dict[str, Any]:
-        row = asdict(self)
-        interval = [row.pop("lo"), row.pop("hi")]
-        return {**row, "interval": interval}
+        return with_interval(self)
 
 
 @dataclass(frozen=True)

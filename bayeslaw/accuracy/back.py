@@ -10,7 +10,7 @@ import numpy as np
 
 from bayeslaw.accuracy.ladder import LEAST, fit_accuracy
 from bayeslaw.accuracy.table import Scores
-from bayeslaw.backtest import By, cut_at, scores
+from bayeslaw.backtest import By, cut_at, refuse_cuts, scores
 from bayeslaw.errors import FitError
 from bayeslaw.infer.allowed import allowed
 from bayeslaw.infer.fit import usable
@@ -72,8 +72,9 @@ def backtest_accuracy(
     """Fit the laws and the map to the share `cut` of runs that is smallest, by compute or size;
     predict the accuracies of the larger. Rows of the two tables meet by sweep, run_id and domain.
 
-    Raises `FitError` when that leaves too few on either side.
+    Raises `FitError` when that leaves too few on either side, and for other `by` or `cut`.
     """
+    refuse_cuts(by, [cut])
     chosen = [find_law(law) for law in laws] if laws else allowed(runs)
     used = usable(runs, chosen)
     if len({rows.digest for rows in used}) > 1:

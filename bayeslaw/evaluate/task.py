@@ -74,7 +74,7 @@ def _item(line: str) -> tuple[Item, str] | str:
     """The item of a line and its domain, or what is wrong with it."""
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "is no JSON; write one object a line"
     if not isinstance(said, Mapping):
         return "is no object; write one with " + ", ".join(FIELDS)

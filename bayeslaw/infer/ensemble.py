@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import h5netcdf
 import jax
 import numpy as np
 import pandas as pd
@@ -262,19 +263,18 @@ def read_posterior(path: str | Path) -> Ensemble:
     if not path.is_file():
         raise FitError(f"{path}: no such file; `bayeslaw fit RUNS... --out {path}` writes it")
     try:
-        tree = (
-            xr.load_datatree(path, engine="h5netcdf")
-            if hasattr(xr, "load_datatree")
-            else xr.open_datatree(path, engine="h5netcdf").load()
-        )
+        with h5netcdf.File(path, "r") as file:
+            ours = "laws" in file.groups
+            about = json.loads(file.attrs.get("bayeslaw_ensemble", "{}"))
+        # The top level repeats one of the laws, for ArviZ alone.
+        tree = xr.open_datatree(path, engine="h5netcdf", group="laws" if ours else None).load()
     except Exception as error:
         raise FitError(f"{path}: not a posterior file ({type(error).__name__}: {error})") from error
-    if "laws" not in tree.children:
+    if not ours:
         raise FitError(f"{path}: a netCDF file, but not one that `bayeslaw fit` wrote")
-    about = json.loads(tree.attrs.get("bayeslaw_ensemble", "{}"))
     discrepancy = about.get("discrepancy")
     return Ensemble(
-        tuple(Posterior.from_tree(t) for t in tree["laws"].children.values()),
+        tuple(Posterior.from_tree(t) for t in tree.children.values()),
         tuple(Standing(**s) for s in about.get("standings", ())),
         discrepancy and Discrepancy.from_json(discrepancy),
         tuple(Contrast.from_json(c) for c in about.get("contrasts", ())),

@@ -44,10 +44,14 @@ class Confusion:
     def of(cls, table: Any, domains: Sequence[str], router: str = "") -> Confusion:
         """From domain -> branch -> share. Raises `PlanError` with every fault; a branch that is not
         named has none."""
+        if not isinstance(table, Mapping) or not all(
+            isinstance(r, Mapping) for r in table.values()
+        ):
+            raise PlanError("the routing cannot be used: it is not domain -> branch -> share")
         faults = [f"no domain '{d}'" for d in domains if d not in table]
         shares = np.zeros((len(domains), len(domains)))
         for k, d in enumerate(domains):
-            for j, share in dict(table.get(d, {})).items():
+            for j, share in table.get(d, {}).items():
                 number = isinstance(share, (int, float)) and 0 <= share <= 1
                 if j not in domains:
                     faults.append(f"'{d}' is sent to '{j}', which is no domain of the plan")
@@ -77,7 +81,7 @@ def read_confusion(path: str | Path, domains: Sequence[str]) -> Confusion:
             return Confusion.of(table, domains)
         said = json.loads(text)
         return Confusion.of(said["confusion"], domains, str(said.get("by", "")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise PlanError(
             f"{path}: not what `bayeslaw route --out` writes, nor a CSV of "
             f"{', '.join(COLUMNS)} ({type(error).__name__}: {error})"

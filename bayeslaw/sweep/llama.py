@@ -41,7 +41,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         config = json.loads((folder / "config.json").read_text())
         if not isinstance(config, dict):
             raise ValueError("config.json is no object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SweepError(f"{folder}: not a model that Hugging Face wrote: {error}") from None
     if faults := list(_faults(config)):
         raise SweepError(f"{folder}: not a model that can be trained here: {'; '.join(faults)}")
@@ -75,8 +75,11 @@ def _faults(config: dict[str, Any]) -> Iterator[str]:
     for name in ("attention_bias", "mlp_bias"):
         if config.get(name):
             yield f"{name} is on"
-    kind = (config.get("rope_scaling") or {}).get("rope_type", "default")
-    kind = (config.get("rope_parameters") or {}).get("rope_type", kind)
+    groups = [config.get(n) or {} for n in ("rope_parameters", "rope_scaling")]
+    if not all(isinstance(g, dict) for g in groups):
+        yield "what it says of its rotations is no object"
+        return
+    kind = next((g["rope_type"] for g in groups if "rope_type" in g), "default")
     if kind != "default":
         yield f"its rotations are scaled ({kind})"
     sizes = [n for n in SIZES if not isinstance(config.get(n), int) or config[n] < 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -134,8 +135,8 @@ def _cost(said: Any, faults: list[str]) -> CostLaw:
         faults.append(f"cost: must have the numbers {', '.join(names)}")
         return SIX_ND
     law = CostLaw(**found)
-    if not (law.factor > 0 and law.overhead >= 0):
-        faults.append("cost: factor must be more than 0, overhead 0 or more")
+    if not (0 < law.factor < math.inf and 0 <= law.overhead < math.inf):
+        faults.append("cost: factor must be more than 0, overhead 0 or more, both finite")
         return SIX_ND
     return law
 

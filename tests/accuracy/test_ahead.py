@@ -84,7 +84,20 @@ def test_the_command_tells_accuracies(say, tmp_path):
 def test_larger_models_accuracies_are_predicted_from_the_smaller():
     """Losses of a known law, accuracies of a known map: intervals hold, and the map is told from
     what a constant would say."""
-    runs = two_stage(2)
+    done = backtest_accuracy(
+        Runs.from_table(two_stage(2)), scored(two_stage(2)), ["additive"], cut=0.6
+    )
+    assert done.passed
+    assert [r.kind for r in done.rows] == ["measured", "run", "calibrated"]
+    for row in done.rows:
+        assert row.n_test >= 20
+        assert row.cov90 > 0.75
+        assert row.error < 0.25 * row.constant
+    assert done.rows[0].width90 <= done.rows[1].width90 * 1.05
+
+
+def scored(runs: pd.DataFrame) -> Scores:
+    """Accuracies of these runs by the known map, with the noise of a thousand items."""
     rng = np.random.default_rng(3)
     rows = []
     for r in runs.to_dict("records"):
@@ -97,13 +110,13 @@ def test_larger_models_accuracies_are_predicted_from_the_smaller():
             "task": task, "accuracy": mean + sd * rng.standard_normal(), "chance": 0.25,
             "items": 1000, "router": "",
         })  # fmt: skip
-    done = backtest_accuracy(
-        Runs.from_table(runs), Scores.from_table(pd.DataFrame(rows)), ["additive"], cut=0.6
-    )
-    assert done.passed
-    assert [r.kind for r in done.rows] == ["measured", "run", "calibrated"]
-    for row in done.rows:
-        assert row.n_test >= 20
-        assert row.cov90 > 0.75
-        assert row.error < 0.25 * row.constant
-    assert done.rows[0].width90 <= done.rows[1].width90 * 1.05
+    return Scores.from_table(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [({"by": "tokens"}, "by is flops or params"), ({"cut": 1.0}, "cuts lie between 0 and 1")],
+)
+def test_shares_that_leave_nothing_to_predict_are_refused(how, said):
+    with pytest.raises(FitError, match=said):
+        backtest_accuracy(Runs.from_table(two_stage(2)), scored(two_stage(2)), **how)
