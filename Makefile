@@ -19,7 +19,7 @@ help:
 	@echo "make test       lint, types and all tests"
 	@echo "make coverage   the tests, and what they leave out"
 	@echo "make test-fast  the tests that take under three minutes together"
-	@echo "make test-long  wheels, notebooks, the five-minute start, the closed loop with training"
+	@echo "make test-long  tests of more than half a minute, wheels, notebooks, the loop with training"
 	@echo "make calibrate  simulation-based calibration of every law (a quarter of an hour)"
 	@echo "make fuzz       more than 10 000 spoilt files, other ones each time"
 	@echo "make docs       the documents as pages, warnings are errors"

@@ -33,7 +33,11 @@ def test_ranks_at_the_ends_are_found_out(narrow):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("law", "table"), [("chinchilla", simulated(40)), ("additive", two_stage(1))]
+    ("law", "table"),
+    [
+        ("chinchilla", simulated(40)),
+        pytest.param("additive", two_stage(1), marks=pytest.mark.long),
+    ],
 )
 def test_the_sampler_is_calibrated(law, table):
     found = calibrate(law, Runs.from_table(table), simulations=60)

@@ -18,7 +18,7 @@ WITH_EXAMPLES = sorted(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_readme_program_runs(tmp_path, monkeypatch, capsys):
     (program,) = re.findall(r"```python\n(.*?)```", README, re.S)
     (tmp_path / "runs").symlink_to(ROOT / "runs")

@@ -80,7 +80,7 @@ def test_the_command_tells_accuracies(say, tmp_path):
     assert (code, "--task needs --accuracy FILE" in err) == (1, True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_larger_models_accuracies_are_predicted_from_the_smaller():
     """Losses of a known law, accuracies of a known map: intervals hold, and the map is told from
     what a constant would say."""

@@ -67,7 +67,7 @@ def test_licences_are_there_for_tests():
     assert any("licen" in text.lower() for text in islice(licences(), 20))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_installation_gives_four_domains_and_no_place_of_this_machine():
     corpus = python_installation()
     assert len(corpus.names) >= 4

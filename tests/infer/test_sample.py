@@ -58,7 +58,7 @@ def test_the_laplace_preview_agrees_with_the_sampler():
     assert (mean - other) / sd == pytest.approx(np.zeros(5), abs=0.25)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_simulated_truth_is_covered_as_often_as_stated():
     # 60 sweeps × 5 designs, far beyond them: short chains would give narrow intervals.
     n, d = np.array([1e9, 7e10, 1e8, 5e11, 3e10]), np.array([2e10, 1.4e12, 1e12, 1e11, 6e9])
@@ -77,7 +77,7 @@ def test_simulated_truth_is_covered_as_often_as_stated():
         assert inside.mean() == pytest.approx(nominal, abs=room), nominal
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_stage_truth_is_covered():
     table = two_stage(3, 0.005)
     fitted = fit(Runs.from_table(table), ["additive"])

@@ -109,11 +109,11 @@ def test_noise_that_differs_between_domains_is_told():
     rng = np.random.default_rng(0)
     noisy = table["domain"] == "d1"
     table.loc[noisy, "loss"] *= np.exp(0.05 * rng.standard_normal(noisy.sum()))
-    fitted = fit(Runs.from_table(table), ["additive"])
+    fitted = fit(Runs.from_table(table), ["additive"], "laplace")
     (found,) = [c for c in cautions(fitted) if c.code == "noise_differs"]
     assert found.numbers["noisiest"] == "d1"
     assert found.numbers["ratio"] > 3
-    even = fit(Runs.from_table(two_stage(2, noise=0.005)), ["additive"])
+    even = fit(Runs.from_table(two_stage(2, noise=0.005)), ["additive"], "laplace")
     assert "noise_differs" not in codes(even)
 
 

@@ -48,8 +48,12 @@ def simulated_by(law, rows=96, seed=3) -> tuple[pd.DataFrame, np.ndarray]:
     return table, log_loss
 
 
+# Those made of another law are fitted as it is: `make test-long`.
+MARKED = [pytest.param(w, marks=pytest.mark.long if "(" in w.name else ()) for w in EVERY]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("law", EVERY, ids=lambda law: law.name)
+@pytest.mark.parametrize("law", MARKED, ids=lambda law: law.name)
 def test_a_law_recovers_its_own_runs_and_is_read_back_the_same(law, tmp_path):
     table, truth = simulated_by(law)
     fitted = fit(Runs.from_table(table), [law], method="laplace").accept(True)
