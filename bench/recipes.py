@@ -60,20 +60,61 @@ def se(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1) / len(values) ** 0.5)
 
 
+FAMILIES = {  # how the label of a recipe begins and ends -> what the legend says
+    ("replay", ""): "replay, share p",
+    ("distill", "+cooled"): "distill λ, cooled teacher",
+    ("distill", "+anneal+cooled"): "the same, λ falling to 0",
+    ("distill", "+cooled+rate0.5"): "the same at half the rate",
+    ("distill", ""): "distill λ, model at the split",
+    ("importance", ""): "importance",
+    ("plain", ""): "plain",
+}
+WIDEST = 3.5  # % on the target; what costs more is named at the edge
+
+
+def family(name: str) -> tuple[str, str]:
+    return max(
+        (f for f in FAMILIES if name.startswith(f[0]) and name.endswith(f[1])),
+        key=lambda f: len(f[1]),
+    )
+
+
 def draw(shown: dict[str, tuple[float, float]], path: str) -> None:
+    """Forgetting against the loss on the target, a line for every way."""
     import matplotlib
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    from bayeslaw.plots.palette import color, marker
+
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name, (target, forgetting) in shown.items():
-        axes.plot(target, forgetting, "o", color="C0")
-        axes.annotate(name, (target, forgetting), xytext=(4, 4), textcoords="offset points")
-    axes.axhline(0, color="grey", lw=0.5)
+    for i, (kind, legend) in enumerate(FAMILIES.items()):
+        names = sorted((n for n in shown if family(n) == kind), key=lambda n: shown[n])
+        if not names:
+            continue
+        places = np.array([shown[n] for n in names])
+        axes.plot(*places[places[:, 0] < WIDEST].T, marker=marker(i), color=color(i), label=legend)
+        for name, (target, forgetting) in zip(names, places, strict=True):
+            setting = name.removeprefix(kind[0]).removesuffix(kind[1]).split("+")[0]
+            if target < WIDEST:
+                axes.annotate(
+                    setting, (target, forgetting), xytext=(5, 4), textcoords="offset points"
+                )
+            else:
+                axes.annotate(
+                    f"{setting}: +{target:.1f} % →", (WIDEST, forgetting), ha="right", va="center",
+                    color=color(i),
+                )  # fmt: skip
+    half = shown["plain"][1] / 2
+    axes.axhline(half, color="grey", lw=0.5, ls=":")
     axes.axvline(1, color="grey", lw=0.5, ls=":")
-    axes.set(xlabel="loss on the target against plain, %", ylabel="forgetting, nats/byte")
-    axes.margins(x=0.15)
+    axes.annotate("half of plain's", (WIDEST, half), ha="right", va="bottom", color="grey")
+    axes.set(
+        xlabel="loss on the target against plain, %", ylabel="forgetting, nats/byte",
+        ylim=(0, None), xlim=(-0.1, WIDEST),
+    )  # fmt: skip
+    axes.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=120)
 
 
