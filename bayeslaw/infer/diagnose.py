@@ -118,7 +118,20 @@ def mode_failures(found: Sequence[Mode]) -> tuple[str, ...]:
 
 
 def pareto_k(log_ratios: np.ndarray) -> tuple[np.ndarray, float]:
-    """Smoothed normalised log weights of importance ratios, and their Pareto k-hat."""
-    # It takes log likelihoods, whose importance ratios are their inverses.
-    weights, k = array_stats().psislw(-log_ratios)
+    """Smoothed normalised log weights of importance ratios, and their Pareto k-hat.
+
+    Where the largest ratios are copies of one draw, or as good as, no tail can be fitted: k-hat is
+    infinite and the weights are as they came. Equal ratios are weights that cannot be better: 0.
+    """
+    plain = log_ratios - logsumexp(log_ratios)
+    if np.ptp(log_ratios) == 0:
+        return plain, 0.0
+    try:
+        # It takes log likelihoods, whose importance ratios are their inverses.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weights, k = array_stats().psislw(-log_ratios)
+    except ValueError:  # all values of the tail are the same
+        return plain, np.inf
+    if not (np.isfinite(k) and np.isfinite(weights).all()):
+        return plain, np.inf
     return np.asarray(weights), float(k)

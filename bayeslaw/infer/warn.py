@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpyro.distributions import biject_to
 
-from bayeslaw.infer.diagnose import MAX_KHAT, array_stats
+from bayeslaw.infer.diagnose import MAX_KHAT, pareto_k
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.posterior import Posterior
 
@@ -169,8 +169,7 @@ def influential_runs(m: Posterior) -> Iterator[Caution]:
     """Runs without which the posterior would be another (PSIS leave-one-out)."""
     density = m.tree["log_likelihood"]["log_loss"].to_numpy().astype(float)
     density = density.reshape(-1, density.shape[-1])
-    with np.errstate(all="ignore"):
-        k = np.array([float(array_stats().psislw(row)[1]) for row in density.T])
+    k = np.array([pareto_k(-row)[1] for row in density.T])
     high = np.flatnonzero(k > MAX_KHAT)
     if len(high):
         names = [str(r) for r in m.tree["log_likelihood"]["run"].to_numpy()[high]]

@@ -64,3 +64,16 @@ def test_smoothed_weights_are_normalised_and_keep_their_order():
     weights, _ = pareto_k(ratios)
     assert np.exp(weights).sum() == pytest.approx(1)
     assert (np.argsort(weights) == np.argsort(ratios)).mean() > 0.99
+
+
+def test_where_no_tail_can_be_fitted_k_hat_is_infinite():
+    chance = np.random.default_rng(3).standard_normal(2000)
+    copies = np.where(np.arange(2000) % 2 == 0, 5.0, chance)  # draws of few, drawn again and again
+    steps = np.where(np.arange(2000) % 40 == 0, chance + 50, np.sort(chance)[0])
+    for ratios in (copies, np.maximum(steps, 40.0)):
+        weights, k = pareto_k(ratios)
+        assert k > 0.7
+        assert np.exp(weights).sum() == pytest.approx(1)
+    weights, k = pareto_k(np.zeros(2000))
+    assert k == 0
+    np.testing.assert_allclose(weights, -np.log(2000))
