@@ -165,20 +165,20 @@ def grown() -> list[dict[str, Any]]:
 
     for rows in (240, 2000):
         runs = Runs.from_table(one_stage(rows))
-        add("fit by rows", str(rows), warm(lambda s, r=runs: fit(r, ["chinchilla"], seed=s)))
+        add("fit by rows", str(rows), warm(lambda s, r=runs: fit(r, ["chinchilla"], seed=s))[0])
     for domains in (1, 4):
         runs = Runs.from_table(two_stage(domains, 4, 2))
-        add("fit by domains", str(domains), warm(lambda s, r=runs: fit(r, ["additive"], seed=s)))
+        add("fit by domains", str(domains), warm(lambda s, r=runs: fit(r, ["additive"], seed=s))[0])
     runs = Runs.from_table(two_stage(1, 4, 2))
     names = ["additive", "transfer", "gap"]
     for laws in (1, 3):
-        add("fit by laws", str(laws), warm(lambda s, k=laws: fit(runs, names[:k], seed=s)))
+        add("fit by laws", str(laws), warm(lambda s, k=laws: fit(runs, names[:k], seed=s))[0])
     for domains, draws in ((8, 1000), (8, 4000), (64, 1000)):
         add("plan by domains x draws", f"{domains} x {draws}", timed(domains, draws, "mean")[1])
     fitted = fit(runs, ["additive"], method="huber")
     for count in (500, 1500):
         add("suggest by draws", str(count),
-            warm(lambda s, c=count: suggest(fitted, 1e17, 1e15, draws=c, seed=s)))  # fmt: skip
+            warm(lambda s, c=count: suggest(fitted, 1e17, 1e15, draws=c, seed=s))[0])  # fmt: skip
     return found
 
 

@@ -12,6 +12,7 @@ from numpyro.distributions import biject_to
 from bayeslaw.infer.diagnose import MAX_KHAT, pareto_k
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.posterior import Posterior
+from bayeslaw.infer.precision import double
 
 SPAN = 0.5  # decades that a ratio must vary over, to tell the two sides apart
 LEVELS = 3  # of each input
@@ -127,7 +128,8 @@ def _both(m: Posterior, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     inverse = biject_to(q.prior.support).inv
     draws = [np.asarray(m.tree[g][site], float) for g in ("posterior", "prior")]
     event = len(q.prior.event_shape)
-    real = [np.asarray(inverse(d.reshape(-1, *d.shape[d.ndim - event :]))) for d in draws]
+    with double():
+        real = [np.asarray(inverse(d.reshape(-1, *d.shape[d.ndim - event :]))) for d in draws]
     return real[0], real[1]
 
 
