@@ -51,7 +51,7 @@ def main() -> None:
         "stacking_weights": lambda: plots.stacking_weights(fitted),
         "regret_curve": lambda: plots.regret_curve(answer),
         "regret_curve-frontier": lambda: plots.regret_curve(budgets),
-        "evsi": lambda: plots.evsi(suggest(fitted, 1e14, 1e12, draws=DRAWS)),
+        "evsi": lambda: plots.evsi(suggest(fitted, 1e14, 1e12)),
     }
     for name, draw in pictures.items():
         file = save(draw(), ROOT / "docs" / "gallery" / f"{name}.png")

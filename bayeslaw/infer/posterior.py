@@ -20,6 +20,9 @@ from bayeslaw.infer.diagnose import Diagnostics
 from bayeslaw.infer.model import LINEAGE_SD, SIGMA, STUDENT_DF, Likelihood, held
 from bayeslaw.laws import Anchor, Law, find_law
 
+# A steep term of a fit that does not identify it, read at one token, may be larger than any float.
+HUGE = 1e100
+
 SCHEMA = 1
 
 
@@ -117,9 +120,10 @@ class Posterior:
                 for n, v in self.theta.items()
             }
         )
-        values = self.law.published(self.anchor, theta)
+        with np.errstate(over="ignore"):
+            values = self.law.published(self.anchor, theta)
         return xr.Dataset(
-            {n: (("draw", "domain"), np.asarray(v)) for n, v in values.items()},
+            {n: (("draw", "domain"), np.minimum(v, HUGE)) for n, v in values.items()},
             coords={"domain": list(self.domains)},
         )
 
