@@ -102,7 +102,7 @@ class Ladder:
         tree = xr.DataTree.from_dict({"posterior": posterior})
         tree.attrs = {"bayeslaw_ladder": json.dumps(said)}
         with whole(path) as beside:
-            tree.to_netcdf(beside, engine="netcdf4")
+            tree.to_netcdf(beside, engine="h5netcdf")
         return Path(path)
 
 
@@ -113,7 +113,7 @@ def read_ladder(path: str | Path) -> Ladder:
     if not path.is_file():
         raise FitError(f"{path}: no such file; {remedy}")
     try:
-        tree = xr.open_datatree(path, engine="netcdf4").load()
+        tree = xr.open_datatree(path, engine="h5netcdf").load()
         said = json.loads(tree.attrs["bayeslaw_ladder"])
     except Exception as error:
         raise FitError(f"{path}: no map from loss to accuracy; {remedy}") from error

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import h5netcdf
 import jax
-import netCDF4
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -247,7 +247,7 @@ class Ensemble:
         ArviZ opens the file; all members lie under /laws/<name>."""
         path = Path(path)
         with whole(path) as beside:
-            self.tree.to_netcdf(beside, engine="netcdf4")
+            self.tree.to_netcdf(beside, engine="h5netcdf")
         return path
 
 
@@ -263,11 +263,11 @@ def read_posterior(path: str | Path) -> Ensemble:
     if not path.is_file():
         raise FitError(f"{path}: no such file; `bayeslaw fit RUNS... --out {path}` writes it")
     try:
-        with netCDF4.Dataset(path) as file:
+        with h5netcdf.File(path, "r") as file:
             ours = "laws" in file.groups
-            about = json.loads(getattr(file, "bayeslaw_ensemble", "{}"))
+            about = json.loads(file.attrs.get("bayeslaw_ensemble", "{}"))
         # The top level repeats one of the laws, for ArviZ alone.
-        tree = xr.open_datatree(path, engine="netcdf4", group="laws" if ours else None).load()
+        tree = xr.open_datatree(path, engine="h5netcdf", group="laws" if ours else None).load()
     except Exception as error:
         raise FitError(f"{path}: not a posterior file ({type(error).__name__}: {error})") from error
     if not ours:
