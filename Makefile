@@ -58,7 +58,7 @@ lint: .venv/dev.stamp
 types: .venv/dev.stamp
 	$(BIN)/mypy
 
-# Nine tenths of a cold run is compiling: the tests compile fast and run slow.
+# Two thirds of a cold run of the planner's tests is compiling: compile fast, and run slower.
 QUICK := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_llvm_disable_expensive_passes=true
 
 test: lint types

@@ -8,6 +8,7 @@ generalist with as many tokens in all.
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -60,23 +61,8 @@ def se(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1) / len(values) ** 0.5)
 
 
-FAMILIES = {  # how the label of a recipe begins and ends -> what the legend says
-    ("replay", ""): "replay, share p",
-    ("distill", "+cooled"): "distill λ, cooled teacher",
-    ("distill", "+anneal+cooled"): "the same, λ falling to 0",
-    ("distill", "+cooled+rate0.5"): "the same at half the rate",
-    ("distill", ""): "distill λ, model at the split",
-    ("importance", ""): "importance",
-    ("plain", ""): "plain",
-}
 WIDEST = 3.5  # % on the target; what costs more is named at the edge
-
-
-def family(name: str) -> tuple[str, str]:
-    return max(
-        (f for f in FAMILIES if name.startswith(f[0]) and name.endswith(f[1])),
-        key=lambda f: len(f[1]),
-    )
+SETTING = re.compile(r"(?<=^replay)[\d.]+|(?<=^distill)[\d.]+")
 
 
 def draw(shown: dict[str, tuple[float, float]], path: str) -> None:
@@ -89,14 +75,11 @@ def draw(shown: dict[str, tuple[float, float]], path: str) -> None:
     from bayeslaw.plots.palette import color, marker
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for i, (kind, legend) in enumerate(FAMILIES.items()):
-        names = sorted((n for n in shown if family(n) == kind), key=lambda n: shown[n])
-        if not names:
-            continue
-        places = np.array([shown[n] for n in names])
-        axes.plot(*places[places[:, 0] < WIDEST].T, marker=marker(i), color=color(i), label=legend)
-        for name, (target, forgetting) in zip(names, places, strict=True):
-            setting = name.removeprefix(kind[0]).removesuffix(kind[1]).split("+")[0]
+    for i, kind in enumerate(sorted({SETTING.sub("", n) for n in shown})):
+        mine = {n: p for n, p in shown.items() if SETTING.sub("", n) == kind}
+        for name, (target, forgetting) in mine.items():
+            found = SETTING.search(name)
+            setting = found[0] if found else ""
             if target < WIDEST:
                 axes.annotate(
                     setting, (target, forgetting), xytext=(5, 4), textcoords="offset points"
@@ -106,6 +89,8 @@ def draw(shown: dict[str, tuple[float, float]], path: str) -> None:
                     f"{setting}: +{target:.1f} % →", (WIDEST, forgetting), ha="right", va="center",
                     color=color(i),
                 )  # fmt: skip
+        near = np.array(sorted(p for p in mine.values() if p[0] < WIDEST)).reshape(-1, 2)
+        axes.plot(*near.T, marker=marker(i), color=color(i), label=kind)
     half = shown["plain"][1] / 2
     axes.axhline(half, color="grey", lw=0.5, ls=":")
     axes.axvline(1, color="grey", lw=0.5, ls=":")

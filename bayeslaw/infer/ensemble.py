@@ -267,14 +267,14 @@ def read_posterior(path: str | Path) -> Ensemble:
             ours = "laws" in file.groups
             about = json.loads(file.attrs.get("bayeslaw_ensemble", "{}"))
         # The top level repeats one of the laws, for ArviZ alone.
-        tree = xr.open_datatree(path, engine="h5netcdf", group="laws" if ours else None).load()
+        laws = xr.open_datatree(path, engine="h5netcdf", group="laws").load() if ours else None
     except Exception as error:
         raise FitError(f"{path}: not a posterior file ({type(error).__name__}: {error})") from error
-    if not ours:
+    if laws is None:
         raise FitError(f"{path}: a netCDF file, but not one that `bayeslaw fit` wrote")
     discrepancy = about.get("discrepancy")
     return Ensemble(
-        tuple(Posterior.from_tree(t) for t in tree.children.values()),
+        tuple(Posterior.from_tree(t) for t in laws.children.values()),
         tuple(Standing(**s) for s in about.get("standings", ())),
         discrepancy and Discrepancy.from_json(discrepancy),
         tuple(Contrast.from_json(c) for c in about.get("contrasts", ())),

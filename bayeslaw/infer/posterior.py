@@ -113,7 +113,8 @@ class Posterior:
         return card(title, [f for f in facts if f], rows, d.failures)
 
     def published(self) -> xr.Dataset:
-        """The draws in the published parametrisation (E, A, B, …), over (draw, domain)."""
+        """The draws in the published parametrisation (E, A, B, …), over (draw, domain), of `HUGE`
+        at most."""
         theta = SimpleNamespace(
             **{
                 n: np.moveaxis(v, range(2, v.ndim), range(v.ndim - 2))

@@ -31,7 +31,7 @@ class Outlier:
 def outliers(fitted: Ensemble, count: int = SHOWN) -> list[Outlier]:
     """By the law of most weight, those furthest away first. Empty for a point fit, which predicts
     no spread."""
-    m = max(fitted.members, key=lambda m: m.weight)
+    m = fitted.heaviest
     if "posterior_predictive" not in m.tree or "constant_data" not in m.tree:
         return []
     drawn = np.asarray(m.tree["posterior_predictive"]["log_loss"], float)

@@ -74,5 +74,5 @@ def test_a_law_with_other_priors_is_another_law_and_the_old_one_stays(name):
 def test_a_narrow_prior_holds_the_posterior():
     runs = Runs.from_table(simulated(40))
     priors = {"a_size": dist.LogNormal(np.log(0.5), 1e-3)}
-    (m,) = fit(runs, ["chinchilla"], "laplace", priors=priors).members
+    (m,) = fit(runs, ["chinchilla"], priors=priors).members
     np.testing.assert_allclose(m.theta["a_size"].mean(), 0.5, rtol=2e-3)
