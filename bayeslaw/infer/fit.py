@@ -46,7 +46,7 @@ METHODS: tuple[Method, ...] = ("nuts", "laplace", "huber")
 
 def fit(
     runs: Runs,
-    laws: Sequence[str | Law] | None = None,
+    laws: str | Law | Sequence[str | Law] | None = None,
     method: Method = "nuts",
     seed: int = 0,
     likelihood: Likelihood = "student",
@@ -57,7 +57,7 @@ def fit(
 ) -> Ensemble:
     """Fit every law to the runs and return them as one Ensemble.
 
-    laws: names or `Law`s; None takes all laws of the table's kind (single or two-stage).
+    laws: a name, a `Law`, or several; None takes all laws of the table's kind (single or two-stage).
     method: `nuts` (exact, behind the gate), `laplace` (a preview in a fraction of the time, with
         its Pareto k-hat), `huber` (the usual point fit: no uncertainty of parameters).
     likelihood: of log loss, `student` (ν = 4) or `normal`.
@@ -80,6 +80,8 @@ def fit(
             f"differ by more than a law knows. Fit one at a time: --sweep {runs.sweeps[0]}, or "
             f"runs.of_sweep('{runs.sweeps[0]}')"
         )
+    if isinstance(laws, str | Law):
+        laws = [laws]
     chosen = [find_law(law) for law in laws] if laws else allowed(runs)
     if priors:
         chosen = list(with_priors(chosen, priors))

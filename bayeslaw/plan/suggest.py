@@ -29,12 +29,11 @@ from bayeslaw.plan.optimum import Optimum, optimise, price
 from bayeslaw.plan.pool import NextRun, pool_of, priced
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.scores import scores
-from bayeslaw.plan.value import Noise, Predicted, Value
+from bayeslaw.plan.value import Noise, Predicted, Value, stakes
 from bayeslaw.plan.written import SCHEMA
 
-PLANS = 48  # designs to choose among once an outcome is known
-AGAIN = 64  # runs that are looked at again after each choice: those that were best before
-LEAST = 1e-2  # of an even share of the spend: cheaper runs are not what is asked for
+PLANS = 48  # designs whose losses tell how far apart the draws' best plans are
+LEAST = 0.1  # of an even share of the spend: cheaper runs are not what is asked for
 
 
 @dataclass(frozen=True)
@@ -122,11 +121,10 @@ def suggest(
     """The next runs for a plan of `plan_flops`, at a cost of at most `spend` together.
 
     pool: the runs to choose from (default: a grid within the sweep's ratios, and branches of its
-    trunks, each at least a hundredth of an even share of the spend). Greedy: each run is the one of
-    most value per FLOP, less a standard error, given those before it; then its value is worked out
-    anew with other noise. It ends after `runs`, when the rest costs too much, or when the best is
-    not shown to be worth what its FLOPs would be in the plan (the budget's shadow price). The value
-    is that of the expected loss.
+    trunks, each at least a tenth of an even share of the spend). Greedy: each run is the one of
+    most value per FLOP, less a standard error, given those before it. It ends after `runs`, when
+    the rest costs too much, or when the best is not shown to be worth what its FLOPs would be in
+    the plan (the budget's shadow price). The value is that of the expected loss.
 
     Raises `PlanError` on arguments that cannot be, and where no run of the pool costs so little.
     """
@@ -155,9 +153,9 @@ def suggest(
         affordable = dear or affordable
     with double():
         optima = {a: optimise(asked, a) for a in allowed}
-        table, evpi, worth = _plans(asked, optima, seed)
+        best, evpi, worth = _stakes(asked, optima, seed)
         shown = _predicted(fitted, asked, affordable)
-    value = Value(table, _noise(fitted, asked.outlook.draws), seed)
+    value = Value(best, _noise(fitted, asked.outlook.draws), shown)
     cost = np.array([run.flops for run in affordable])
     found: list[Suggested] = []
     left, enough = np.arange(len(affordable)), False
@@ -165,38 +163,37 @@ def suggest(
         left = left[cost[left] <= money - sum(s.run.flops for s in found)]
         if not len(left):
             break
-        gains, errors = value.of([shown[i] for i in left])
+        gains, errors = value.of(left)
         sure = gains - errors
         order = np.argsort(-sure / cost[left], kind="stable")
-        best = left[order[0]]
-        if sure[order[0]] > worth * cost[best]:
-            evsi, error = value.take(shown[best])
-        else:
-            evsi, error = 0.0, 0.0
-        if not evsi > worth * cost[best]:
+        first, chosen = order[0], left[order[0]]
+        if not sure[first] > worth * cost[chosen]:
             enough = True
             break
-        found.append(Suggested(affordable[best], evsi, error))
-        left = left[order[1 : AGAIN + 1]]
+        found.append(Suggested(affordable[chosen], float(gains[first]), float(errors[first])))
+        left = left[order[1:]]
+        value.take(int(chosen))
     return Suggestion(tuple(found), evpi, worth, len(affordable), enough, fitted.passed)
 
 
-def _plans(
+def _stakes(
     asked: Question, optima: Mapping[str, Optimum], seed: int
 ) -> tuple[np.ndarray, float, float]:
-    """Σ wₖ Lₖ of a finite set of plans (plan, draw): the arrangements' optima, and what some draws
-    would each have chosen. With the EVPI, and the price of a FLOP."""
+    """Where each draw's best plan lies (see `stakes`), the EVPI, and the price of a FLOP. Within
+    `double()`."""
     seen = hindsight(asked, optima)
-    some = np.random.default_rng([seed, 11]).permutation(len(seen.rows))[: PLANS - len(optima)]
+    some = np.sort(np.random.default_rng([seed, 11]).permutation(len(seen.rows))[:PLANS])
     designs = np.moveaxis(np.stack(seen.designs[:3]), 0, 1)
     own = [
         Optimum(seen.arrangements[seen.chosen[i]], Run(*designs[i]), (), np.empty(0)) for i in some
     ]
     table = scores(asked, [*optima.values(), *own]).totals
-    first = int(table[: len(optima)].mean(1).argmin())
+    ours, theirs = table[: len(optima)], table[len(optima) :]
+    first = int(ours.mean(1).argmin())
     best = list(optima.values())[first]
-    evpi = max(0.0, float(table[first][seen.rows].mean() - seen.best.mean()))
-    return table, evpi, max(0.0, price(asked, best)) / asked.flops
+    evpi = max(0.0, float(ours[first][seen.rows].mean() - seen.best.mean()))
+    worth = max(0.0, price(asked, best)) / asked.flops
+    return stakes(theirs, seen.rows[some], evpi), evpi, worth
 
 
 def _budget(flops: float | str, named: str) -> float:

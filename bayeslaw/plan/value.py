@@ -1,8 +1,10 @@
 """What an outcome is worth to a decision: the expected value of sample information (EVSI).
 
-Strong, Oakley, Brennan & Breeze 2015, doi:10.1177/0272989X15575286: outcomes are simulated from the
-draws, and each plan's loss is regressed on them. Here what decides for a draw is the regression
-without that draw, and what is scored is that draw's own loss: choosing does not pay itself.
+A decision that is wrong costs about half a squared distance between what was chosen and what would
+have been best. So the expected regret is the variance of the best plan, in that distance, and an
+outcome is worth the variance that it explains (Bayes linear, Goldstein & Wooff 2007). It is what is
+left to learn for normal draws and losses that are quadratic around their optima; nothing is
+simulated, so cheap runs are told from worthless ones.
 """
 
 from __future__ import annotations
@@ -12,10 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COLUMNS = 24  # outcomes that are regressed on as they are; more are reduced to so many components
-SQUARES = 3  # components that also enter with their squares and products
-CLIPPED = 4.0  # standard deviations: a wild outcome has no more of a say
-HALF = 1e-9  # of a hat's diagonal below 1, at least
+TINY = 1e-300
+FLAT = 1e-3  # of the variance along the main direction: as good as none
+TOGETHER = 256  # outcomes that are looked at at once: so much memory for every draw
 
 
 @dataclass(frozen=True)
@@ -36,76 +37,97 @@ class Noise:
     shared: np.ndarray
     df: float | None = None
 
-    def sample(self, rng: np.random.Generator) -> np.ndarray:
-        """(draw, domain)."""
-        size = self.own.shape
-        own = rng.standard_normal(size) if self.df is None else rng.standard_t(self.df, size)
-        return self.own * own + self.shared[:, None] * rng.standard_normal((size[0], 1))
+    def covariance(self, on: np.ndarray) -> np.ndarray:
+        """(domain, domain) of a run on these domains, over the draws; a Student's t counts as the
+        normal that tells as much of its location: its scale² times (ν + 3) / (ν + 1)."""
+        wide = 1.0 if self.df is None else (self.df + 3) / (self.df + 1)
+        own = wide * (self.own[:, on] ** 2).mean(0)
+        return np.diag(own) + (self.shared**2).mean()
+
+
+def stakes(table: np.ndarray, chosen: np.ndarray, evpi: float) -> np.ndarray:
+    """(draw, direction): where each draw's best plan lies, such that squared distances from the
+    mean are regret: they sum to the EVPI, over the draws on average.
+
+    table: (plan, draw), losses of the plans that the draws `chosen` would choose. Quadratic losses
+    of one curvature H are L_s(t) = ½ (u_s - u_t)' H (u_s - u_t) and what no plan changes; without
+    the means of rows and columns -(H^½ u_s)' (H^½ u_t), whose factors are got from the draws
+    that chose (landmark scaling, de Silva & Tenenbaum 2004).
+    """
+    apart = table.mean(0) - table
+    apart -= apart.mean(1, keepdims=True)
+    among = apart[:, chosen] - apart[:, chosen].mean(1, keepdims=True)
+    power, axes = np.linalg.eigh((among + among.T) / 2)
+    kept = power > FLAT * max(float(power[-1]), TINY)
+    found = apart.T @ axes[:, kept] / np.sqrt(power[kept])
+    total = float((found**2).mean(0).sum())
+    return found * np.sqrt(evpi / total) if total > 0 and evpi > 0 else np.zeros((len(found), 1))
 
 
 class Value:
-    """The expected value of a decision once the outcomes of runs are known.
+    """What runs are worth to a decision, given those that are taken.
 
-    table: (plan, draw), the loss of each plan. What is worth something is worth at most
-    min E L - E min L over the table, by construction.
+    stakes: (draw, direction), see there. Draws are moved, not counted anew, once a run is taken
+    (a square-root filter): their covariances are then those that its outcome leaves.
     """
 
-    def __init__(self, table: np.ndarray, noise: Noise, seed: int = 0):
-        self.table, self.noise, self.seed = table, noise, seed
-        self.seen = np.empty((table.shape[1], 0))  # outcomes of the runs that are taken
-        self.now = table[table.mean(1).argmin()]  # (draw,) the loss of what is decided with them
-        self.taken = 0
+    def __init__(self, stakes: np.ndarray, noise: Noise, runs: Sequence[Predicted]):
+        outcomes = [_whitened(r.means - r.means.mean(0), noise.covariance(r.on)) for r in runs]
+        self.ends = np.cumsum([0, *(y.shape[1] for y in outcomes)])
+        self.outcomes = np.concatenate(outcomes, 1)  # (draw, outcome) of all runs, of unit noise
+        self.left = stakes - stakes.mean(0)
 
-    def of(self, runs: Sequence[Predicted]) -> tuple[np.ndarray, np.ndarray]:
-        """By how much the expected loss drops with each run's outcome, over what is taken, and the
-        Monte Carlo standard error. The same noise for all: differences are not of chance."""
-        noise = self._noise(0)
-        drops = [self.now - self._decided(self._with(run, noise)) for run in runs]
-        return _mean_and_error(np.array(drops))
+    @property
+    def regret(self) -> float:
+        """Nats that knowing everything would still be worth."""
+        return float((self.left**2).mean(0).sum())
 
-    def take(self, run: Predicted) -> tuple[float, float]:
-        """Count this run as taken. By how much the expected loss drops, with noise that had no say
-        in choosing it, and the standard error."""
-        seen = self._with(run, self._noise(1))
-        then = self._decided(seen)
-        (drop,), (error,) = _mean_and_error((self.now - then)[None])
-        self.seen, self.taken = seen, self.taken + 1
-        if drop > 0:
-            self.now = then
-        return float(drop), float(error)
+    def of(self, which: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """By how much the expected regret drops with each run's outcome, and the Monte Carlo
+        standard error."""
+        which = np.asarray(which)
+        sizes = np.diff(self.ends)[which]
+        gains, errors = np.empty(len(which)), np.empty(len(which))
+        for size in np.unique(sizes):  # runs that are measured on as many domains, together
+            alike = sizes == size
+            columns = self.ends[which[alike]][:, None] + np.arange(size)
+            gains[alike], errors[alike] = self._worth(columns)
+        return gains, errors
 
-    def _noise(self, stream: int) -> np.ndarray:
-        """Of the next run: other noise than that of the runs before it."""
-        return self.noise.sample(np.random.default_rng([17, self.seed, self.taken, stream]))
+    def _worth(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of runs with as many outcomes, by the columns of each."""
+        draws = len(self.left)
+        gains, errors = np.empty((2, len(columns)))
+        for some in np.array_split(np.arange(len(columns)), -(-columns.size // TOGETHER)):
+            y = self.outcomes[:, columns[some]]  # (draw, run, outcome)
+            across = np.einsum("dro,ds->ros", y, self.left) / draws
+            unit = np.eye(y.shape[2])
+            seen = np.einsum("dro,drp->rop", y, y) / draws + unit
+            say = np.linalg.solve(seen, across)  # (run, outcome, direction): of the best plan
+            # For each draw: what the outcome's word on it, right or wrong, takes off its regret.
+            told = np.einsum("dro,ros->drs", y, say)
+            each = np.einsum("drs,drs->dr", told, 2 * self.left[:, None] - told)
+            # Chance makes covariances of 1 / draws where there are none.
+            shares = np.trace(np.linalg.solve(seen, seen - unit), axis1=1, axis2=2)
+            by_chance = self.regret * shares / draws
+            gains[some] = each.mean(0) - (say**2).sum((1, 2)) - by_chance
+            errors[some] = np.hypot(each.std(0) / np.sqrt(draws), by_chance)
+        return gains, errors
 
-    def _with(self, run: Predicted, noise: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.seen, run.means + noise[:, run.on]], axis=1)
-
-    def _decided(self, outcomes: np.ndarray) -> np.ndarray:
-        """(draw,) its loss under the plan that is best by what the other draws say of outcomes such
-        as its own."""
-        basis, _ = np.linalg.qr(_features(outcomes))
-        fitted = (self.table @ basis) @ basis.T
-        hat = np.minimum((basis**2).sum(1), 1 - HALF)
-        without = (fitted - hat * self.table) / (1 - hat)  # the prediction that leaves it out
-        return np.take_along_axis(self.table, without.argmin(0)[None], 0)[0]
-
-
-def _features(outcomes: np.ndarray) -> np.ndarray:
-    """(draw, feature): 1, the outcomes, and squares and products of their main components."""
-    sd = outcomes.std(0)
-    told = outcomes[:, sd > 1e-12]
-    if not told.shape[1]:
-        return np.ones((len(outcomes), 1))
-    z = np.clip((told - told.mean(0)) / told.std(0), -CLIPPED, CLIPPED)
-    z -= z.mean(0)
-    left, size, _ = np.linalg.svd(z, full_matrices=False)
-    kept = size > 1e-9 * size[0]
-    scores = (left * np.sqrt(len(z)))[:, kept]
-    main = scores[:, :SQUARES]
-    i, j = np.triu_indices(main.shape[1])
-    return np.column_stack([np.ones(len(z)), scores[:, :COLUMNS], main[:, i] * main[:, j]])
+    def take(self, run: int) -> None:
+        """Count a run as taken, in what the others are worth from then on."""
+        for column in range(self.ends[run], self.ends[run + 1]):
+            one = self.outcomes[:, column].copy()
+            power = float(one @ one)
+            if not power:
+                continue
+            # Its variance v becomes v / (v + 1), for its noise is 1, and what goes with it shrinks.
+            less = (1 - 1 / np.sqrt(power / len(one) + 1)) / power
+            for moved in (self.outcomes, self.left):
+                moved -= np.outer(one, less * (one @ moved))
 
 
-def _mean_and_error(drops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return drops.mean(1), drops.std(1) / np.sqrt(drops.shape[1])
+def _whitened(means: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """(draw, outcome) of unit noise."""
+    factor = np.linalg.cholesky(covariance + 1e-24 * np.eye(len(covariance)))
+    return np.linalg.solve(factor, means.T).T

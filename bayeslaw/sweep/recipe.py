@@ -58,6 +58,11 @@ RECIPES = {
         "bytes-fine", layers=2, head_width=16, context=64, batch=8, rate=9.8e-3, rate_width=32,
         rate_power=0.8, warmup=200, cooldown=0.2,
     ),
+    # For an accelerator: four times the windows. runs/stdlib-h100/README.md has the rate.
+    "bytes-many": Recipe(
+        "bytes-many", layers=2, head_width=16, context=64, batch=32, rate=2.1e-2, rate_width=32,
+        rate_power=0.97, warmup=200, cooldown=0.2,
+    ),
     # For an accelerator: deeper, longer windows. runs/stdlib-gpu/README.md has the rate.
     "bytes-wide": Recipe(
         "bytes-wide", layers=4, head_width=32, context=256, batch=16, rate=1.2e-3, rate_width=384,

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CHECK = 32  # steps between looks at the loss on an accelerator: a look waits for it
 SHAPES = 64  # compiled forms of one function that a process may have: a sweep has many widths
@@ -45,10 +45,21 @@ def compiled(fn: Callable[..., Any], device: str) -> Callable[..., Any]:
     it gives for models this small. Shapes are fixed: kernels of any shape are slower."""
     if device == "cpu":
         return fn
+    _many_shapes()
+    return torch.compile(fn, dynamic=False)
+
+
+def compiled_within(module: nn.Module) -> None:
+    """Compile a module in place, where that pays: what is hooked to it is not compiled."""
+    if next(module.parameters()).device.type != "cpu":
+        _many_shapes()
+        module.compile(dynamic=False)
+
+
+def _many_shapes() -> None:
     import torch._dynamo  # late: it takes seconds
 
     torch._dynamo.config.recompile_limit = SHAPES
-    return torch.compile(fn, dynamic=False)
 
 
 def sent(ids: Tensor, device: str) -> Tensor:

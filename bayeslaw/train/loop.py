@@ -134,7 +134,7 @@ def train(
     """
     state.model.train()
     together = team.Together(state.model, state.optimiser)
-    model, optimiser = compiled(together.forward, state.device), together.optimiser
+    model, optimiser = together.forward, together.optimiser
     mine = team.mine(windows.batch)
     parts = _parts(mine, microbatch)
 

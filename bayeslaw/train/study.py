@@ -83,12 +83,14 @@ def run_sweep(
         raise SweepError(f"{team.size()} processes cannot share a batch of {spec.rule.batch} "
                          f"equally; start as many as divide it")  # fmt: skip
     if dry_run:
-        return _priced(spec, folder, table)
+        # Processes of one machine share its accelerator: each is slower by as much.
+        shared = executor == "local" and found() != "cpu"
+        return _priced(spec, folder, table, 1 if shared else spec.processes)
     with _alone(folder), _room(folder):
         return _trained(spec, folder, table, progress, executor)
 
 
-def _priced(spec: SweepSpec, folder: Path, table: Path) -> SweepResult:
+def _priced(spec: SweepSpec, folder: Path, table: Path, processes: int) -> SweepResult:
     corpus, domains = gather(spec, folder, keep=False)
     plan, work = _plan(spec, folder, corpus, domains)
     there = {c for c in plan if finished(work, c, plan.past(c, spec))}
@@ -96,7 +98,7 @@ def _priced(spec: SweepSpec, folder: Path, table: Path) -> SweepResult:
     missing = [p for p in priced if not p.there]
     return SweepResult(
         table, 0, len(missing), len(there), 0, sum(p.flops for p in missing),
-        _wall(missing, spec.processes), True, tuple(priced),
+        _wall(missing, processes), True, tuple(priced),
     )  # fmt: skip
 
 

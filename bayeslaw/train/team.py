@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from bayeslaw.train.device import compiled, compiled_within
+
 SHARD = "BAYESLAW_SHARD"  # set for all processes of a run whose models are sharded
 
 
@@ -80,7 +82,8 @@ def told(here: Any) -> Any:
 
 
 class Together:
-    """A model and its optimiser as a team trains them. `forward` is called; `optimiser` steps.
+    """A model and its optimiser as a team trains them. `forward` is called, compiled where it pays;
+    `optimiser` steps.
 
     `gather` brings the full weights and moments back into the model and optimiser they came from.
     """
@@ -88,12 +91,15 @@ class Together:
     def __init__(self, model: nn.Module, optimiser: torch.optim.AdamW):
         self.full, self.full_optimiser = model, optimiser
         self.sharded = bool(os.environ.get(SHARD)) and there()
-        self.forward: Callable[..., Tensor] = model
         self.model, self.optimiser = model, optimiser
+        device = next(model.parameters()).device.type
+        self.forward: Callable[..., Tensor]
         if self.sharded:
             self._shard()
         elif there():
-            self.forward = nn.parallel.DistributedDataParallel(model)
+            self.forward = compiled(nn.parallel.DistributedDataParallel(model), device)
+        else:
+            self.forward = compiled(model, device)
 
     def _shard(self) -> None:
         from torch.distributed.fsdp import fully_shard
@@ -101,6 +107,7 @@ class Together:
 
         self.model = copy.deepcopy(self.full)
         for block in self.model.blocks:
+            compiled_within(block)  # the hooks that gather its weights stay outside
             fully_shard(block)
         fully_shard(self.model)
         pairs = dict(zip(self.full.parameters(), self.model.parameters(), strict=True))

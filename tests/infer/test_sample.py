@@ -143,7 +143,8 @@ def test_plain_arviz_opens_the_file(tmp_path):
     [
         ({"method": "vi"}, "nuts, laplace, huber"),
         ({"likelihood": "cauchy"}, "student, normal"),
-        ({"laws": ["additive"], "fixed": {"b_speed": 1.0}}, "has no parameter b_speed"),
+        ({"laws": "none"}, "no law 'none'"),
+        ({"laws": "additive", "fixed": {"b_speed": 1.0}}, "has no parameter b_speed"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_with_the_remedy(arguments, says):

@@ -22,7 +22,7 @@ def write(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     "path",
     ["examples/tiny/sweep.toml", "examples/recipes/sweep.toml", "runs/quickstart/sweep.toml",
-     "runs/stdlib/sweep.toml"],
+     "runs/stdlib/sweep.toml", "runs/stdlib-h100/sweep.toml", "runs/stdlib-h100-cooled/sweep.toml"],
 )  # fmt: skip
 def test_the_bundled_sweeps_are_in_order(path):
     spec = read_sweep(ROOT / path)
