@@ -671,6 +671,8 @@ def _number(
     excused = (status != "ok").to_numpy() & (column.name in ("loss", "loss_se"))
     for i in np.flatnonzero(np.isnan(values) & ~empty):
         try:
+            if column.name in ("loss", "loss_se") and "," in text[i]:
+                raise ValueError("a comma groups the digits of large numbers")
             values[i] = float("nan") if text[i].lower() == "nan" else parse_quantity(text[i])
         except ValueError:
             if not excused[i]:

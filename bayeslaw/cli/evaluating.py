@@ -34,10 +34,10 @@ def tasks(
     with torch_for("tasks"):
         from bayeslaw.evaluate.model_file import corpus_of, folder_of
     from bayeslaw.evaluate.suite import suite
-    from bayeslaw.evaluate.task import write_task
+    from bayeslaw.evaluate.task import filename, write_task
 
     for task in suite(*corpus_of(folder_of(sweep)), items, seed):
-        path = out / f"{task.name}.jsonl"
+        path = out / f"{filename(task.name)}.jsonl"
         write_task(task, path)
         say([f"wrote {path}: {len(task.items)} items"])
 

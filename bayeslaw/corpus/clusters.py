@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -75,14 +76,14 @@ class Clusters:
     def load(cls, path: str | Path) -> Clusters:
         """What `save` wrote. Raises `SweepError` for a file that is no such thing."""
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 embed = Topics(0)
                 vocabulary = json.loads(kept["words"].tobytes())
                 embed.words = _tfidf(vocabulary=vocabulary, min_df=1)
                 embed.words.idf_ = kept["idf"]
                 embed.components = kept["components"]
                 return cls(embed, kept["centres"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
             raise SweepError(f"{path}: no router that `bayeslaw domains` wrote: {error}") from None
 
 

@@ -44,7 +44,10 @@ def domains_in(path: str | Path) -> dict[str, list[Path]]:
 
 def documents(file: Path, column: str = "text") -> Iterator[str]:
     """The documents of one file. Raises `SweepError` with the file, the line and the remedy."""
-    yield from READERS[file.suffix](file, column)
+    if file.suffix not in READERS:
+        raise SweepError(f"{file}: text is read from {', '.join(READERS)} files")
+    for text in READERS[file.suffix](file, column):
+        yield text.encode("utf-8", "ignore").decode()  # halves of a pair of surrogates
 
 
 def _txt(file: Path, column: str) -> Iterator[str]:
@@ -57,12 +60,14 @@ def _jsonl(file: Path, column: str) -> Iterator[str]:
             if not line.strip():
                 continue
             try:
-                yield str(json.loads(line)[column])
-            except (ValueError, KeyError, TypeError):
+                text = json.loads(line)[column]
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise SweepError(
                     f"{file}: line {n} is no JSON object with '{column}'; mend it, or name the "
                     "field with column"
                 ) from None
+            if text is not None:
+                yield str(text)
 
 
 def _parquet(file: Path, column: str) -> Iterator[str]:
@@ -72,12 +77,15 @@ def _parquet(file: Path, column: str) -> Iterator[str]:
         raise SweepError(
             f"{file}: parquet needs pyarrow: pip install 'bayeslaw[parquet]'"
         ) from None
-    with parquet.ParquetFile(file) as table:
-        if column not in table.schema_arrow.names:
-            raise SweepError(f"{file}: no column '{column}'; it has "
-                             f"{', '.join(table.schema_arrow.names)}")  # fmt: skip
-        for batch in table.iter_batches(columns=[column]):
-            yield from (str(v) for v in batch.column(0).to_pylist() if v)
+    try:
+        with parquet.ParquetFile(file) as table:
+            if column not in table.schema_arrow.names:
+                raise SweepError(f"{file}: no column '{column}'; it has "
+                                 f"{', '.join(table.schema_arrow.names)}")  # fmt: skip
+            for batch in table.iter_batches(columns=[column]):
+                yield from (str(v) for v in batch.column(0).to_pylist() if v)
+    except (OSError, ValueError) as error:  # those of pyarrow are ValueErrors
+        raise SweepError(f"{file}: not readable as parquet: {error}") from None
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[str]]] = {

@@ -22,6 +22,7 @@ from bayeslaw.errors import SweepError
 SAMPLE = 20_000  # documents that the clusters are made from
 BATCH = 1000  # documents that are routed at once
 ROUTER = "router.npz"
+LONGEST = 24  # letters of a term in a name
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ def split(
     else:
         clusters, names = Clusters.load(router), names_of(Path(router))
     k = len(clusters.centres)
+    if names and len(names) != k:
+        raise SweepError(f"{router}: clusters.json names {len(names)} clusters, the router has {k}")
     terms = typical(sample, clusters.route(sample), k)
-    names = names or ["-".join([f"{c:02d}", *terms[c][:2]]) for c in range(k)]
+    leading = [[term[:LONGEST] for term in terms[c][:2]] for c in range(k)]
+    names = names or ["-".join([f"{c:02d}", *leading[c]]) for c in range(k)]
     beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
         beside.mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_task(path: str | Path) -> Task:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{path}: not readable as JSON lines: {error}") from None
     items, domains, faults = [], set(), []
@@ -68,6 +69,11 @@ def read_task(path: str | Path) -> Task:
         more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
         raise TaskError(f"{path}: {noun}:\n  " + "\n  ".join([*faults[:SHOWN], *more]))
     return Task(path.stem, tuple(items), domains.pop() if len(domains) == 1 else "")
+
+
+def filename(name: str) -> str:
+    """A task's name as that of a file: a domain may be called anything."""
+    return re.sub(r"[^\w-]+", "-", name)
 
 
 def _item(line: str) -> tuple[Item, str] | str:

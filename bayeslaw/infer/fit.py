@@ -57,7 +57,7 @@ def fit(
 ) -> Ensemble:
     """Fit every law to the runs and return them as one Ensemble.
 
-    laws: a name, a `Law`, or several; None takes all laws of the table's kind (single or two-stage).
+    laws: a name, a `Law`, or several; None takes all of the table's kind (single or two-stage).
     method: `nuts` (exact, behind the gate), `laplace` (a preview in a fraction of the time, with
         its Pareto k-hat), `huber` (the usual point fit: no uncertainty of parameters).
     likelihood: of log loss, `student` (ν = 4) or `normal`.

@@ -33,6 +33,7 @@ from bayeslaw.plan.value import Noise, Predicted, Value, stakes
 from bayeslaw.plan.written import SCHEMA
 
 PLANS = 48  # designs whose losses tell how far apart the draws' best plans are
+TOGETHER = 256  # runs whose losses are worked out at once
 LEAST = 0.1  # of an even share of the spend: cheaper runs are not what is asked for
 
 
@@ -209,10 +210,13 @@ def _predicted(fitted: Ensemble, asked: Question, runs: Sequence[NextRun]) -> li
     names = list(fitted.domains)
     fields = np.array([[r.params, r.pretrain_tokens, r.specialize_tokens] for r in runs])
     every = np.repeat(fields[:, :, None], len(names), 2)
-    parts = np.array_split(every, -(-len(every) // 256))
+    # Parts of a power of two: few shapes, each compiled once.
+    size = min(TOGETHER, 1 << (len(every) - 1).bit_length())
+    padded = np.concatenate([every, np.repeat(every[:1], -len(every) % size, 0)])
+    parts = np.split(padded, len(padded) // size)
     logs = np.concatenate([np.asarray(_log_losses()(asked.outlook, part)) for part in parts])
     found = []
-    for run, log_loss in zip(runs, logs, strict=True):
+    for run, log_loss in zip(runs, logs[: len(runs)], strict=True):
         on = np.array([names.index(run.branch)] if run.branch else range(len(names)))
         found.append(Predicted(on, log_loss[:, on]))
     return found

@@ -16,6 +16,8 @@ from bayeslaw.readers.table import find_reader, guess_reader
 from bayeslaw.readers.translation import Translation, translate
 from bayeslaw.runs import Fault, Runs, Unreadable, assembled, checked, expand, refuse
 
+RUN = ["sweep", "run_id", "branch", "domain"]  # what tells measured runs apart
+
 
 @dataclass(frozen=True)
 class Source:
@@ -84,7 +86,7 @@ def import_runs(
             continue
         found = translate(log, str(file), given, last)
         done.append((found, Source(str(file), by.name, named is None, found.taken), by))
-    frames = _frames(done, unit, sweep, faults)
+    frames = _frames(done, unit, sweep, faults, last)
     _refuse_together(faults)
     counted = {s.file: by.counted for _, s, by in done}
     runs = assembled(frames, tuple(s.file for _, s, _ in done), (), [], counted)
@@ -96,8 +98,10 @@ def _frames(
     unit: str | None,
     sweep: str,
     faults: list[Fault],
+    last: bool = False,
 ) -> list[pd.DataFrame]:
-    """Every log checked as a table of runs is; rows that files share are kept once."""
+    """Every log checked as a table of runs is; rows that files share are kept once. last: of each
+    run and domain those of most tokens, whichever file they are in."""
     frames: list[pd.DataFrame] = []
     for found, source, by in done:
         faults += found.faults
@@ -112,7 +116,12 @@ def _frames(
     # Every checkpoint's file has the history before it: what is the same in two files is one row.
     together = pd.concat(frames, ignore_index=True)
     said = [c for c in together if c not in ("_file", "_row")]
-    return [together.drop_duplicates(said)]
+    together = together.drop_duplicates(said)
+    if last:
+        tokens = together["pretrain_tokens"] + together["specialize_tokens"]
+        most = tokens.groupby([together[c] for c in RUN], dropna=False).transform("max")
+        together = together[tokens == most]
+    return [together]
 
 
 def _refuse_together(faults: Sequence[Fault]) -> None:

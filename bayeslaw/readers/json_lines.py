@@ -21,12 +21,12 @@ class JsonLines(Reader):
     counted = "line"
 
     def recognises(self, peek: Peek) -> bool:
-        line = next((line for line in peek.text.splitlines() if line.strip()), "")
+        line = next((line for line in peek.text.split("\n") if line.strip()), "")
         return line.lstrip().startswith("{") and first_object(line) is not None
 
     def read(self, path: Path) -> Log:
         rows, wrong = [], []
-        for i, line in enumerate(read_text(path).splitlines()):
+        for i, line in enumerate(read_text(path).split("\n")):
             if not line.strip():
                 continue
             try:

@@ -29,7 +29,7 @@ class Levanter(Reader):
         steps: dict[Any, dict[str, Any]] = {}
         others: list[dict[str, Any]] = []
         config: dict[str, Any] = {}
-        for i, line in enumerate(read_text(path).splitlines()):
+        for i, line in enumerate(read_text(path).split("\n")):
             found = first_object(line)
             if found is None:
                 continue  # other lines of the console

@@ -42,7 +42,8 @@ class MlflowMetric(Reader):
         folder = next((p for p in place.parents if p.name == "metrics"), place.parent)
         metric, run = str(place.relative_to(folder)), folder.parent
         rows = [{metric: m[2], "step": float(m[3] or 0), ROW: i} for i, _, m in found if m]
-        facts: dict[str, Any] = {**_params(run / "params"), "run_id": run.name}
+        params = {n: v for n, v in _params(run / "params").items() if n != metric}
+        facts: dict[str, Any] = {**params, "run_id": run.name}
         known: tuple[str, ...] = ("run_id", "step")
         if (meta := run / "meta.yaml").is_file():
             status = re.search(r"^status:\s*(\d)", read_text(meta), re.M)

@@ -57,7 +57,7 @@ class Peek:
     @cached_property
     def first(self) -> dict[str, Any]:
         """The first JSON object that stands on a line of its own, after a log's prefix or not."""
-        return next((o for o in map(first_object, self.text.splitlines()) if o), {})
+        return next((o for o in map(first_object, self.text.split("\n")) if o), {})
 
     def has(self, *keys: str) -> bool:
         """Whether the file is one JSON object with these keys."""

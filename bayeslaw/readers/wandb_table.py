@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
+
+import pandas as pd
 
 from bayeslaw.readers.peek import Peek
 from bayeslaw.readers.reader import Log, Reader, read_table
@@ -19,11 +22,19 @@ class WandbTable(Reader):
 
     def read(self, path: Path) -> Log:
         table = read_table(path, "Name", "State")
-        which = "ID" if "ID" in table else "Name"
-        table["run_id"] = table[which]
+        table["run_id"] = table["ID"] if "ID" in table else _told_apart(table["Name"])
         states = table["State"].astype(str).str.lower()
         # crashed, failed, killed, preempted and running: no finished run
         table["status"] = (states == "finished").map({True: "ok", False: "failed"})
         running = int((states == "running").sum())
         notes = (f"{running} still running: kept out as failed",) if running else ()
         return Log(table, ("run_id", "status"), notes=notes)
+
+
+def _told_apart(names: pd.Series) -> pd.Series:
+    """A row is a run: of several with one name the second is name-2, or what comes after it."""
+    taken, found = set(names), names.copy()
+    for i in names.index[names.duplicated() & names.notna()]:
+        found[i] = next(n for k in count(2) if (n := f"{names[i]}-{k}") not in taken)
+        taken.add(found[i])
+    return found

@@ -99,7 +99,7 @@ def opened(
     """An executor of the table. Raises `SweepError` for options that it does not take."""
     try:
         return EXECUTORS[name](processes, threads, folder, **options)
-    except (TypeError, ValueError, NameError) as error:
+    except (TypeError, ValueError, NameError, RuntimeError) as error:
         raise SweepError(f"executor_options do not fit executor '{name}': {error}") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from bayeslaw.errors import SweepError
 from bayeslaw.quantity import parse_quantity
 from bayeslaw.sweep.second_stage import SecondStage
 
-MOST = 1e30  # of parameters, of tokens
+MOST = {"params": 1e13, "pretrain_tokens": 1e30, "specialize_tokens": 1e30}
 NUMBERS = ("params", "pretrain_tokens", "specialize_tokens")
 
 
@@ -46,6 +47,8 @@ def listed(
         d, split = int(values["pretrain_tokens"]), int(values["specialize_tokens"])
         second = _stage(str(row.get("recipe") or ""), stages, n, faults) if split else None
         fresh = second is not None and (second.kind.scratch or not second.kind.splits)
+        if split < 0:
+            faults.append(f"run {n}: specialize_tokens must be 0 or more")
         if values["params"] <= 0 or (d <= 0 and not fresh):
             faults.append(f"run {n}: params and pretrain_tokens must be more than 0")
         if second is not None:
@@ -87,7 +90,7 @@ def _number(written: Any, name: str, n: int, faults: list[str]) -> float:
         return 1.0
     try:
         value = parse_quantity(written)
-        if not abs(value) < MOST:
+        if not abs(value) < MOST[name]:
             raise ValueError(f"'{written}' is too large for a number of these")
         return value
     except ValueError as error:
@@ -97,12 +100,12 @@ def _number(written: Any, name: str, n: int, faults: list[str]) -> float:
 
 def _rows(file: Path) -> list[Mapping[str, Any]]:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         if file.suffix == ".json":
             rows = json.loads(text)
             rows = rows["runs"] if isinstance(rows, dict) else rows
         else:
-            rows = list(csv.DictReader(text.splitlines()))
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
         if not rows or not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
             raise ValueError("it holds no runs")
     except (OSError, ValueError, KeyError, RecursionError, csv.Error) as error:

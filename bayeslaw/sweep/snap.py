@@ -20,8 +20,15 @@ def nearest_width(rule: Recipe, params: float, among: Sequence[int] = ()) -> int
 
 
 def _around(rule: Recipe, params: float) -> Iterator[int]:
-    """Widths up to the first whose N is as large."""
-    for width in count(2, 2):
+    """Widths near that of this N, up to the first whose N is as large."""
+    low, high = 1, 2
+    while rule.shape(2 * high).params < params:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if rule.shape(2 * middle).params < params else (low, middle)
+    # Widths that split into heads are at most two widths of a head apart.
+    for width in count(max(2, 2 * low - 8 * rule.head_width), 2):
         if width % (2 * rule.heads(width)):
             continue
         yield width

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bayeslaw.errors import SweepError
+
 CHECK = 32  # steps between looks at the loss on an accelerator: a look waits for it
 SHAPES = 64  # compiled forms of one function that a process may have: a sweep has many widths
 
@@ -18,9 +20,13 @@ SHAPES = 64  # compiled forms of one function that a process may have: a sweep h
 def found() -> str:
     """`cuda` (also ROCm) where there is an accelerator that torch sees, else `cpu`.
 
-    `BAYESLAW_DEVICE` says otherwise.
+    `BAYESLAW_DEVICE` says otherwise. Raises `SweepError` where it names none that is there.
     """
-    return os.environ.get("BAYESLAW_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    there = torch.cuda.is_available()
+    asked = os.environ.get("BAYESLAW_DEVICE") or ("cuda" if there else "cpu")
+    if asked not in ("cpu", "cuda"):
+        raise SweepError(f"BAYESLAW_DEVICE is '{asked}'; it may be cpu or cuda")
+    return asked
 
 
 def settle(device: str, threads: int) -> None:

@@ -15,6 +15,8 @@ from bayeslaw.sweep import SweepSpec
 from bayeslaw.sweep.design import Model, models
 from bayeslaw.train.data import cut, general, special
 
+FEWEST = 28  # held-out windows: a quarter of them still has an error beside four coefficients
+
 
 def gather(spec: SweepSpec, folder: Path, keep: bool = True) -> tuple[Corpus, tuple[Domain, ...]]:
     """The corpus, kept in `folder`/work if `keep`, and those of its domains that the sweep is on.
@@ -71,6 +73,9 @@ def _enough(spec: SweepSpec, domains: tuple[Domain, ...], vocabulary: int) -> No
                 ] = None
             if second.replay and (both := int(longest + second.replay * tokens)) > have:
                 faults[f"replay: {both} of {have} in the mixture"] = None
+        if spec.heldout_tokens < (fewest := FEWEST * rule.context):
+            faults[f"heldout_tokens {spec.heldout_tokens} are too few windows for an error; ask "
+                   f"for at least {fewest}"] = None  # fmt: skip
         have_held = len(cut(d.heldout, rule.context)) * rule.context
         if spec.heldout_tokens > have_held:
             faults[f"heldout_tokens {spec.heldout_tokens} of {have_held} in '{d.name}'"] = None
@@ -106,7 +111,7 @@ def _corpus(spec: SweepSpec, folder: Path, keep: bool) -> Corpus:
         raise SweepError(f"corpus '{spec.corpus}' is not one of {', '.join(SOURCES)}")
     try:
         corpus = SOURCES[spec.corpus](**spec.corpus_options)
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise SweepError(f"corpus_options do not fit corpus '{spec.corpus}': {error}") from None
     if not corpus.domains:
         left = corpus.manifest.get("left_out", {})

@@ -63,9 +63,12 @@ def test_a_router_comes_back_from_its_file(clusters, tmp_path):
     again = Clusters.load(tmp_path / "router.npz")
     texts, _ = mixture(100, 2)
     assert np.array_equal(again.route(texts), clusters.route(texts))
-    (tmp_path / "broken.npz").write_bytes(b"no")
-    with pytest.raises(SweepError, match="no router that `bayeslaw domains` wrote"):
-        Clusters.load(tmp_path / "broken.npz")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    whole = (tmp_path / "router.npz").read_bytes()
+    for spoilt in (b"no", whole[: len(whole) // 2], (tmp_path / "array.npy").read_bytes()):
+        (tmp_path / "broken.npz").write_bytes(spoilt)
+        with pytest.raises(SweepError, match="no router that `bayeslaw domains` wrote"):
+            Clusters.load(tmp_path / "broken.npz")
 
 
 def test_another_embedder_can_be_put_in(tmp_path):

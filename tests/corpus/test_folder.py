@@ -10,6 +10,7 @@ import pytest
 from bayeslaw.corpus import build, domain, folder, hub, read_shards, synthetic, write_shards
 from bayeslaw.corpus.bpe import bpe
 from bayeslaw.corpus.domain import PARTS
+from bayeslaw.corpus.folder import documents
 from bayeslaw.errors import SweepError
 
 
@@ -63,6 +64,20 @@ def test_plain_text_is_one_document_a_file(tmp_path):
     corpus = folder(str(tmp_path), min_bytes=0)
     assert corpus.names == ("a", "b")
     assert corpus.manifest["files"] == {"a": 1, "b": 1}
+
+
+def test_what_is_no_text_is_passed_over_or_said(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": null}\n{"text": "half \\ud83d"}\n')
+    assert list(documents(tmp_path / "a.jsonl")) == ["half "]
+    (tmp_path / "b.jsonl").write_text("[" * 100_000)
+    with pytest.raises(SweepError, match="line 1 is no JSON object"):
+        list(documents(tmp_path / "b.jsonl"))
+    with pytest.raises(SweepError, match=r"c\.md: text is read from \.txt, \.jsonl"):
+        list(documents(tmp_path / "c.md"))
+    pytest.importorskip("pyarrow")
+    (tmp_path / "d.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(SweepError, match="not readable as parquet"):
+        list(documents(tmp_path / "d.parquet"))
 
 
 def test_faults_name_the_file_the_line_and_the_remedy(tmp_path):

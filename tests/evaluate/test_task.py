@@ -10,9 +10,9 @@ import pytest
 from bayeslaw.corpus import Corpus, Domain, synthetic
 from bayeslaw.errors import TaskError
 from bayeslaw.evaluate.suite import CHOICES, CONTEXT, MOST, suite
-from bayeslaw.evaluate.task import Item, Task, named_once, read_task, write_task
+from bayeslaw.evaluate.task import Item, Task, filename, named_once, read_task, write_task
 
-ITEMS = (Item("Grüße, ", ("Welt", "mond"), 0), Item("a", ("b\n", "c", "d"), 2))
+ITEMS = (Item("Grüße, ", ("Welt", "mond"), 0), Item("a", ("b\n", "c\u2028", "d\u0085"), 2))
 GOOD = {"context": "a", "choices": ["b", "c"], "answer": 1}
 
 
@@ -21,6 +21,11 @@ def test_a_task_comes_back_from_its_file(tmp_path):
     write_task(task, tmp_path / "greet.jsonl")
     assert read_task(tmp_path / "greet.jsonl") == task
     assert task.chance == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+@pytest.mark.parametrize("name", ["next-../../up", "next-/etc/x", "a\\b", "a\0b"])
+def test_a_file_of_a_task_stays_in_its_folder(name):
+    assert set(filename(name)).isdisjoint("./\\\0")
 
 
 @pytest.mark.parametrize(

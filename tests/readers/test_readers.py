@@ -266,6 +266,44 @@ def test_checkpoints_that_hold_the_same_history_are_one_run(tmp_path):
     assert found.runs.counts["read"] == 2
 
 
+def test_the_last_loss_of_a_run_is_that_of_all_its_files(tmp_path):
+    first = copy.deepcopy(TRAINER)
+    first["log_history"] = first["log_history"][:2]
+    paths = [put(tmp_path, f"small/checkpoint-{n}/trainer_state.json", dump(s))
+             for n, s in ((500, first), (1000, TRAINER))]  # fmt: skip
+    found = import_runs(*paths, set={"params": "1M", "tokens_per_step": "1M"}, last=True)
+    assert found.runs.table["pretrain_tokens"].tolist() == [1e9]
+
+
+def test_runs_of_one_name_in_a_table_of_runs_are_several(tmp_path):
+    head = "Name,State,eval/loss,params,pretrain_tokens\n"
+    rows = "".join(f"small,finished,{loss},1M,10B\n" for loss in (3.1, 3.2, 3.3))
+    path = put(tmp_path, "table.csv", head + rows + "small-2,finished,3.0,1M,10B\n")
+    table = import_runs(path).runs.table
+    assert table["loss"].tolist() == [3.1, 3.2, 3.3, 3.0]
+    assert table["run_id"].tolist()[0] == "small"
+
+
+def test_a_param_with_the_name_of_the_metric_is_no_loss(tmp_path):
+    path = put(tmp_path, "mlruns/1/0a/metrics/val_loss", "1718000000000 3.5 500\n")
+    put(tmp_path, "mlruns/1/0a/params/val_loss", "9.9")
+    given = {"params": "1M", "tokens_per_step": "1M"}
+    assert import_runs(path, set=given).runs.table["loss"].tolist() == [3.5]
+
+
+def test_a_loss_with_a_decimal_comma_is_refused(tmp_path):
+    path = put(tmp_path, "runs.csv", 'params,pretrain_tokens,loss\n1M,10B,"3,214"\n')
+    with pytest.raises(RunsError, match="3,214"):
+        read_runs(path)
+
+
+def test_separators_within_a_text_end_no_line(tmp_path):
+    record = {"step": 500, "eval_loss": 3.5, "note": "a\u2028b\u0085c"}
+    path = put(tmp_path, "log.jsonl", json.dumps(record, ensure_ascii=False) + "\r\n")
+    given = {"params": "1M", "tokens_per_step": "1M"}
+    assert import_runs(path, set=given).runs.table["loss"].tolist() == [3.5]
+
+
 def test_a_run_short_of_its_schedule_is_warned_of(tmp_path):
     state = {**TRAINER, "max_steps": 3000}
     path = put(tmp_path, "small/trainer_state.json", dump(state))

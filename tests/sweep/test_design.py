@@ -250,6 +250,17 @@ def test_an_empty_branch_is_every_domain_and_widths_can_be_fixed(tmp_path):
     assert [(m.width, m.branch) for m in plan.models] == [(64, "a"), (64, "b")]
 
 
+def test_a_table_from_a_spreadsheet_is_read(tmp_path):
+    plan = cells(listed({}, tmp_path, "\ufeff" + TABLE), "digest", DOMAINS)
+    assert [m.width for m in plan.models] == [16, 32]
+
+
+def test_runs_that_nobody_can_train_are_refused(tmp_path):
+    text = "params,pretrain_tokens,specialize_tokens,branch\n1e20,32k,4k,a\n3k,32k,-5,a\n"
+    with pytest.raises(SweepError, match=r"(?s)'1e20' is too large.*run 2: specialize_tokens must"):
+        cells(listed({}, tmp_path, text), "digest", DOMAINS)
+
+
 def test_all_faults_of_a_table_of_runs_come_at_once(tmp_path):
     text = "params,pretrain_tokens,specialize_tokens,branch\nmany,32k,4k,a\n3k,,0,\n3k,1k,2k,z\n"
     with pytest.raises(SweepError) as raised:
@@ -291,9 +302,9 @@ def test_second_stages_that_a_table_of_runs_leaves_open_are_faults(tmp_path):
 
 
 @pytest.mark.parametrize("rule", RECIPES.values(), ids=RECIPES)
-@pytest.mark.parametrize("params", [600, 2_550, 46_000, 866_000])
+@pytest.mark.parametrize("params", [1, 600, 2_550, 46_000, 866_000, 40_000_000])
 def test_the_nearest_width_is_the_nearest_that_can_be_built(rule, params):
-    built = [w for w in range(2, 400, 2) if w % (2 * rule.heads(w)) == 0]
+    built = [w for w in range(2, 4000, 2) if w % (2 * rule.heads(w)) == 0]
     off = {w: abs(math.log(rule.shape(w).params / params)) for w in built}
     assert nearest_width(rule, params) == min(off, key=off.get)
 

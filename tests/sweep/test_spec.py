@@ -54,6 +54,8 @@ FAULTS = [
     ('flops = "much"', "flops: 'much' is not a number"),
     ("repeat_widths = [48]", "repeat_widths: 48 is not one of the sweep's widths; add it there"),
     ("processes = 0", "processes:"),
+    ("epochs = inf", "epochs:"),
+    ('second_stage = [{recipe = "joint", weights = {a = inf}}]', "second_stage"),
     ('branch_from = "warm"', "branch_from:"),
     ('start = "none"', "none: not a model that Hugging Face wrote"),
     ('start_tokens = "8k"', "start_tokens is of start: name its folder"),

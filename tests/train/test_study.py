@@ -177,6 +177,8 @@ def test_too_little_text_is_refused_with_all_the_reasons(tmp_path):
     [
         ('"synthetic"', '"none"', "corpus 'none' is not one of python, synthetic"),
         ("size = 60000", "height = 3", "corpus_options do not fit"),
+        ("size = 60000", "names = [1, 2]", "corpus_options do not fit"),
+        ('heldout_tokens = "4k"', "heldout_tokens = 400", "heldout_tokens 384 are too few|400 are"),
         ('recipe = "tiny"', 'recipe = "tiny"\ndomains = ["alpha", "gamma"]', "no domain gamma"),
     ],
 )
