@@ -14,7 +14,7 @@ python bench/suggest.py --sweeps FOLDER   # of gadre_overtraining.csv and olmo_l
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +93,13 @@ def suggested(at: State) -> list[int]:
     if costs.min() > at.spend:
         return []
     pool = [
-        NextRun(r.params, r.pretrain_tokens, r.specialize_tokens, r.branch, c)
-        for r, c in zip(at.left.itertuples(), costs, strict=True)
+        NextRun(r.params, r.pretrain_tokens, r.specialize_tokens, r.branch)
+        for r in at.left.itertuples()
     ]
     found = suggest(
         at.fitted, at.budget, at.spend, 99, arrangements=[at.arrangement], pool=pool, draws=DRAWS
     )
-    return [at.left.index[pool.index(s.run)] for s in found.runs]
+    return [at.left.index[pool.index(replace(s.run, flops=0.0))] for s in found.runs]
 
 
 def by_chance(at: State) -> list[int]:

@@ -182,7 +182,13 @@ class Loop:
             else:
                 s = self.setting
                 asked = bayeslaw.suggest(
-                    fitted, self.budget, s.spend * self.largest, s.runs, draws=500, seed=self.seed
+                    fitted,
+                    self.budget,
+                    s.spend * self.largest,
+                    s.runs,
+                    draws=500,
+                    seed=self.seed,
+                    cost="runs",
                 )
                 runs = [asdict(r.run) for r in asked.runs]
                 print(f"  {len(runs)} runs suggested" + (", enough is known" * asked.enough))

@@ -148,6 +148,11 @@ def frontier(said: dict[str, Any]) -> list[str]:
     on = " on regret" if said["on"] == "regret" else ""
     lines = [f"risk {said['risk']}{on}"]
     lines += table(["FLOPs", "", "N", "D", "D′", "loss", heading(said), "beyond"], rows)
+    for s in said["skipped"]:
+        lines += [
+            "",
+            *folded(f"without a plan: {format_quantity(s['budget'])} FLOPs: {s['reason']}"),
+        ]
     short = [p for p in said["points"] if p["spent"] < 0.999]
     if short:
         lines += ["", *folded(

@@ -35,7 +35,7 @@ from bayeslaw.cli.app import (
     writable,
 )
 from bayeslaw.cli.bar import progress
-from bayeslaw.cli.wishes import wishing
+from bayeslaw.cli.wishes import CostName, wishing
 from bayeslaw.errors import BayeslawError
 
 if TYPE_CHECKING:
@@ -345,7 +345,8 @@ def suggest(
     arrangements: Arrangements = None,
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
-    draws: Annotated[int, typer.Option(min=1, help="More: a smaller simulation error.")] = 1500,
+    draws: Annotated[int, typer.Option(min=1, help="More: a smaller standard error.")] = 1500,
+    cost: CostName = "6nd",
     seed: Seed = 0,
     accept: Accept = False,
     json: Json = False,
@@ -361,7 +362,7 @@ def suggest(
     with progress("ranking"):
         said = rank(
             fitted, plan_flops, spend, runs, shares, arrangements or None, stretch, ours,
-            draws, accept=accept, kind=kind, seed=seed,
+            draws, accept=accept, kind=kind, seed=seed, cost=cost,
         ).to_json()  # fmt: skip
     if json:
         print_answer(said)

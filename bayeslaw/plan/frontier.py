@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.card import card
+from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.plan.arguments import faults_of, question
@@ -44,6 +45,7 @@ class Frontier:
     kind: str
     prob: float
     passed: bool
+    skipped: tuple[tuple[float, str], ...] = ()  # budgets without a plan, and why
 
     def to_dataframe(self) -> pd.DataFrame:
         """A row for every budget and design (the plan first); `specialize_tokens` is of all
@@ -83,6 +85,7 @@ class Frontier:
             "kind": self.kind,
             "prob": self.prob,
             "points": [self._said(p) for p in self.points],
+            "skipped": [{"budget": flops, "reason": why} for flops, why in self.skipped],
         }
 
     def _said(self, p: Point) -> dict[str, Any]:
@@ -126,7 +129,8 @@ def frontier(
 ) -> Frontier:
     """The best plan of `points` budgets, evenly spaced in their logs. A budget is a ceiling: what a
     smaller one buys, a larger one does too, so the risk never rises. On regret each budget has a
-    reference of its own, so there it may.
+    reference of its own, so there it may. Budgets that no design can keep the bounds or limits in
+    are skipped, with the reason.
 
     Other arguments and errors as of `plan`.
     """
@@ -140,21 +144,31 @@ def frontier(
     first = question(fitted, start, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     open_to = Choice.of(fitted, arrangements)
     found: list[Point] = []
+    skipped: list[tuple[float, str]] = []
     with double():
         for budget in np.geomspace(low, high, points):
             asked = first.at(float(budget))
-            choice = open_to.within(asked)
-            asked = with_reference(with_limits(asked, choice), choice.assessed, on)
-            each = decide(asked, choice.assessed)
-            choice = keeping(asked, choice, each)
+            try:
+                choice = open_to.within(asked)
+                asked = with_reference(with_limits(asked, choice), choice.assessed, on)
+                each = decide(asked, choice.assessed)
+                choice = keeping(asked, choice, each)
+            except PlanError as error:  # what one budget cannot keep, a larger one may
+                skipped.append((float(budget), str(error)))
+                continue
             chosen = min((c for c in each if c.name in choice.allowed), key=_risk)
             others = tuple(c for c in each if c is not chosen)
             if found and on == "loss" and found[-1].chosen.risk < chosen.risk:
                 chosen = found[-1].chosen
             usual = asked.usual(chosen.arrangement, chosen.run)
-            beyond = max(float(f.max()) for f in fitted.beyond(usual).values())
+            wanted = asked.weights > 0
+            beyond = max(float(f[wanted].max()) for f in fitted.beyond(usual).values())
             found.append(Point(float(budget), chosen, others, beyond))
-    return Frontier(tuple(found), fitted.domains, first.risk, on, kind, prob, fitted.passed)
+    if not found:
+        raise PlanError(skipped[-1][1])
+    return Frontier(
+        tuple(found), fitted.domains, first.risk, on, kind, prob, fitted.passed, tuple(skipped)
+    )
 
 
 def _risk(c: Candidate) -> float:

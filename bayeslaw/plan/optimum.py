@@ -119,7 +119,14 @@ def _free(asked: Question, arrangement: str, space: Space, start: np.ndarray | N
             space, found.point, fence, ROUGH, SLOW_HOLDS,
         )  # fmt: skip
         rising = None
-    return _ended(asked, arrangement, space, space.pushed(seen.point, fence)[0], rising)
+    end = _ended(asked, arrangement, space, space.pushed(seen.point, fence)[0], rising)
+    if not asked.risk.steps:
+        return end
+    # Where hardly a draw is on the good side of the step, what stands in for it leads anywhere.
+    before = _ended(asked, arrangement, space, space.pushed(found.point, fence)[0])
+    fields = np.stack([np.stack(o.run[:3]) for o in (before, end)])
+    *_, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
+    return before if risks[0] <= risks[1] else end
 
 
 def _ended(
@@ -127,7 +134,7 @@ def _ended(
 ) -> Optimum:
     """The design where a descent has ended, within all bounds."""
     u = space.inside(u) if space.fence.bounded else u
-    at_bound = tuple(space.edges(u, asked.names, EDGE))
+    at_bound = tuple(space.edges(u, asked.names, EDGE, np.asarray(asked.weights) > 0))
     return Optimum(arrangement, space.design(u), at_bound, u, rising, tuple(space.limits(u, EDGE)))
 
 

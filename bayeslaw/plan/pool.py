@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.cell import unguarded
-from bayeslaw.cost import stage_flops
+from bayeslaw.cost import SIX_ND, CostLaw, stage_flops
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.quantity import parse_quantity
@@ -35,7 +35,9 @@ class NextRun:
     flops: float = 0.0
 
 
-def pool_of(fitted: Ensemble, spend: float, weights: np.ndarray) -> list[NextRun]:
+def pool_of(
+    fitted: Ensemble, spend: float, weights: np.ndarray, law: CostLaw = SIX_ND
+) -> list[NextRun]:
     """Runs within the sweep's ratios, up to four times its largest size, and branches of its
     trunks, that cost at most `spend`."""
     n_low, n_high = fitted.ranges["params"]
@@ -51,13 +53,14 @@ def pool_of(fitted: Ensemble, spend: float, weights: np.ndarray) -> list[NextRun
     for n, d in [*trunks, *_existing(fitted)[:TRUNKS]]:
         for s, name in product(splits, names):
             found.append(NextRun(n, d, float(d * s), name))
-    priced = [_priced(run, fitted) for run in found]
-    return [run for run in priced if 0 < run.flops <= spend]
+    every = [_priced(run, fitted, law) for run in found]
+    return [run for run in every if 0 < run.flops <= spend]
 
 
 def read_pool(path: str | Path, fitted: Ensemble) -> list[NextRun]:
     """A pool of the caller's: a CSV with `params`, `pretrain_tokens`, and where they matter
-    `specialize_tokens`, `branch` and `flops`. Raises `PlanError` with all faults."""
+    `specialize_tokens`, `branch` and `flops` (0 where it says none). Raises `PlanError` with all
+    faults."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -83,7 +86,7 @@ def read_pool(path: str | Path, fitted: Ensemble) -> list[NextRun]:
         faults.append("there are no runs")
     if faults:
         raise PlanError(f"{path}: the runs cannot be ranked:\n  " + "\n  ".join(faults))
-    return [_priced(run, fitted) for run in runs]
+    return runs
 
 
 def faults_of(run: NextRun, fitted: Ensemble) -> list[str]:
@@ -103,34 +106,44 @@ def faults_of(run: NextRun, fitted: Ensemble) -> list[str]:
     return faults
 
 
-def priced(runs: Sequence[NextRun], fitted: Ensemble) -> list[NextRun]:
+def priced(runs: Sequence[NextRun], fitted: Ensemble, law: CostLaw = SIX_ND) -> list[NextRun]:
     """The runs, with the cost of those that say none. Raises `PlanError` with all faults."""
     faults = [f"run {i + 1}: {w}" for i, run in enumerate(runs) for w in faults_of(run, fitted)]
     if not runs:
         faults.append("there are no runs")
     if faults:
         raise PlanError("the pool cannot be ranked: " + "; ".join(faults))
-    return [_priced(run, fitted) for run in runs]
+    return [_priced(run, fitted, law) for run in runs]
 
 
-def _priced(run: NextRun, fitted: Ensemble) -> NextRun:
+def alone(run: NextRun, law: CostLaw) -> float:
+    """What the run costs where its trunk is there."""
+    return float(stage_flops(run.params, run.specialize_tokens, law))
+
+
+def one_trunk(run: NextRun, other: NextRun) -> bool:
+    """Whether two runs are of one N and one D."""
+    return _near(run, other.params, other.pretrain_tokens)
+
+
+def _near(run: NextRun, params: float, pretrain_tokens: float) -> bool:
+    return (
+        abs(np.log(run.params / params)) < SAME
+        and abs(np.log(run.pretrain_tokens / pretrain_tokens)) < SAME
+    )
+
+
+def _priced(run: NextRun, fitted: Ensemble, law: CostLaw) -> NextRun:
     if run.flops > 0:
         return run
     tokens = run.specialize_tokens
     if not (tokens > 0 and _is_trunk(run, fitted)):
         tokens += run.pretrain_tokens
-    return NextRun(
-        run.params, run.pretrain_tokens, run.specialize_tokens, run.branch,
-        float(stage_flops(run.params, tokens)),
-    )  # fmt: skip
+    return replace(run, flops=float(stage_flops(run.params, tokens, law)))
 
 
 def _is_trunk(run: NextRun, fitted: Ensemble) -> bool:
-    return any(
-        abs(np.log(run.params / n)) < SAME and abs(np.log(run.pretrain_tokens / d)) < SAME
-        for n, d in _existing(fitted)
-        if run.pretrain_tokens > 0
-    )
+    return any(_near(run, n, d) for n, d in _existing(fitted))
 
 
 def _existing(fitted: Ensemble) -> list[tuple[float, float]]:

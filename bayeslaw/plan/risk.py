@@ -124,6 +124,11 @@ class Risk:
         return (smooth,) if RISKS[self.name].steps else (smooth, self)
 
     @property
+    def steps(self) -> bool:
+        """Whether it has no slope of its own to go down."""
+        return self.function is None and self.name in RISKS and RISKS[self.name].steps
+
+    @property
     def unit(self) -> str:
         """Of what it gives; that of the caller's own is not known."""
         return "its own" if self.function is not None else RISKS[self.name].unit

@@ -220,12 +220,17 @@ class Space:
         """The widest range of each ratio."""
         return [(self.low[:, j].min(), self.high[:, j].max()) for j in (1, 2)]
 
-    def edges(self, u: np.ndarray, names: tuple[str, ...], near: float) -> list[str]:
-        """Which ratios lie at the sweep's bounds, in words; what is pinned does not count."""
+    def edges(
+        self, u: np.ndarray, names: tuple[str, ...], near: float, wanted: np.ndarray
+    ) -> list[str]:
+        """Which ratios lie at the sweep's bounds, in words; what is pinned does not count, nor what
+        only domains have that are not wanted."""
         found = []
         for j in (1, 2):
             for k in range(self.domains if self.own[j] else 1):
                 if not self.present[j] or self.low[k, j] == self.high[k, j]:
+                    continue
+                if self.own[j] and not wanted[k]:
                     continue
                 where = f" ({names[k]})" if self.own[j] and self.domains > 1 else ""
                 for side, bound, box in zip(

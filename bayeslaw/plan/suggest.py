@@ -16,14 +16,16 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.card import card
-from bayeslaw.cost import Budget
+from bayeslaw.cost import COSTS, SIX_ND, Budget
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.model import STUDENT_DF
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.arguments import faults_of, question
+from bayeslaw.plan.batch import Bill, Suggested, greedy
 from bayeslaw.plan.choice import Choice
+from bayeslaw.plan.constraints import cost_of
 from bayeslaw.plan.hindsight import hindsight
 from bayeslaw.plan.optimum import Optimum, optimise, price
 from bayeslaw.plan.pool import NextRun, pool_of, priced
@@ -38,24 +40,10 @@ LEAST = 0.1  # of an even share of the spend: cheaper runs are not what is asked
 
 
 @dataclass(frozen=True)
-class Suggested:
-    """A run and its worth. evsi: nats, given the runs that were chosen before it; error: its Monte
-    Carlo standard error."""
-
-    run: NextRun
-    evsi: float
-    error: float
-
-    @property
-    def evsi_per_flop(self) -> float:
-        return self.evsi / self.run.flops
-
-
-@dataclass(frozen=True)
 class Suggestion:
-    """Runs, in the order of choice. evpi: what they could be worth at most. price: nats that a FLOP
-    more of the plan's budget would buy. enough: whether it ended because no run was shown to be
-    worth its FLOPs."""
+    """Runs, the best per FLOP first. evpi: what they could be worth at most. price: nats that a
+    FLOP more of the plan's budget would buy. enough: whether it ended because no run was shown to
+    be worth its FLOPs."""
 
     runs: tuple[Suggested, ...]
     evpi: float
@@ -69,7 +57,7 @@ class Suggestion:
         return sum(s.run.flops for s in self.runs)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """A row for every run, in the order of choice."""
+        """A row for every run, the best per FLOP first."""
         return pd.DataFrame(
             [{**asdict(s.run), "evsi": s.evsi, "error": s.error} for s in self.runs],
             columns=[*(f.name for f in fields(NextRun)), "evsi", "error"],
@@ -118,14 +106,18 @@ def suggest(
     accept: bool = False,
     kind: str = "calibrated",
     seed: int = 0,
+    cost: str = "6nd",
 ) -> Suggestion:
     """The next runs for a plan of `plan_flops`, at a cost of at most `spend` together.
 
     pool: the runs to choose from (default: a grid within the sweep's ratios, and branches of its
-    trunks, each at least a tenth of an even share of the spend). Greedy: each run is the one of
-    most value per FLOP, less a standard error, given those before it. It ends after `runs`, when
-    the rest costs too much, or when the best is not shown to be worth what its FLOPs would be in
-    the plan (the budget's shadow price). The value is that of the expected loss.
+    trunks, each at least a tenth of an even share of the spend). Two batches are chosen
+    greedily, one by worth and one by worth for a FLOP, and the better is taken (Leskovec et al.
+    2007, doi:10.1145/1281192.1281239): each run is the best less a standard error, given those
+    before it. A batch ends after `runs`, when the rest costs too much, or when no run is shown to
+    be worth what its FLOPs would be in the plan (the budget's shadow price). The value is that of
+    the expected loss. A branch costs its own tokens only where its trunk is there or is among the
+    runs. cost: of the plan and of the runs that say none of their own, as of `plan`.
 
     Raises `PlanError` on arguments that cannot be, and where no run of the pool costs so little.
     """
@@ -133,48 +125,39 @@ def suggest(
     also = faults_of(fitted, arrangements)
     money = also.of(lambda: _budget(spend, "spend"))
     budget = also.of(lambda: _budget(plan_flops, "plan_flops"))
-    own = None if pool is None else also.of(lambda: priced(pool, fitted))
+    law = also.of(lambda: cost_of(fitted, cost)) or SIX_ND
+    own = None if pool is None else also.of(lambda: priced(pool, fitted, law))
     also.unless(runs >= 1, f"at least 1 run is suggested, got runs {runs}")
     asked = question(
-        fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also
-    )
+        fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also,
+        wishes={"cost": cost if cost in COSTS else "6nd"},
+    )  # fmt: skip
     assert money is not None
     allowed = Choice.of(fitted, arrangements).allowed
-    every = pool_of(fitted, np.inf, asked.weights) if own is None else own
+    every = pool_of(fitted, np.inf, asked.weights, law) if own is None else own
     if not every:
         raise PlanError("the sweep's ranges leave no run to suggest; give a pool")
-    affordable = [run for run in every if run.flops <= money]
-    if not affordable:
-        least = min((run.flops for run in every), default=np.inf)
+    told = [pool is not None and run.flops > 0 for run in pool or every]  # its cost by the caller
+    dear = pool is None and any(LEAST * money / runs <= run.flops <= money for run in every)
+    least = LEAST * money / runs if dear else 0.0
+    kept = [i for i, run in enumerate(every) if least <= run.flops <= money]
+    if not kept:
+        cheapest = min(run.flops for run in every)
         raise PlanError(
-            f"no run costs at most {money:.3g} FLOPs; the cheapest of {len(every)}: {least:.3g}"
+            f"no run costs at most {money:.3g} FLOPs; the cheapest of {len(every)}: {cheapest:.3g}"
         )
-    if pool is None:
-        dear = [run for run in affordable if run.flops >= LEAST * money / runs]
-        affordable = dear or affordable
+    affordable = [every[i] for i in kept]
     with double():
         optima = {a: optimise(asked, a) for a in allowed}
         best, evpi, worth = _stakes(asked, optima, seed)
         shown = _predicted(fitted, asked, affordable)
-    value = Value(best, _noise(fitted, asked.outlook.draws), shown)
-    cost = np.array([run.flops for run in affordable])
-    found: list[Suggested] = []
-    left, enough = np.arange(len(affordable)), False
-    while len(found) < runs:
-        left = left[cost[left] <= money - sum(s.run.flops for s in found)]
-        if not len(left):
-            break
-        gains, errors = value.of(left)
-        sure = gains - errors
-        order = np.argsort(-sure / cost[left], kind="stable")
-        first, chosen = order[0], left[order[0]]
-        if not sure[first] > worth * cost[chosen]:
-            enough = True
-            break
-        found.append(Suggested(affordable[chosen], float(gains[first]), float(errors[first])))
-        left = left[order[1:]]
-        value.take(int(chosen))
-    return Suggestion(tuple(found), evpi, worth, len(affordable), enough, fitted.passed)
+    batches = []
+    for per_flop in (True, False):
+        value = Value(best, _noise(fitted, asked.outlook.draws), shown)
+        bill = Bill(affordable, [told[i] for i in kept], law)
+        batches.append(greedy(value, bill, money, runs, worth, per_flop))
+    batch = max(batches, key=lambda b: b.gain(worth))
+    return Suggestion(batch.runs, evpi, worth, len(affordable), batch.enough, fitted.passed)
 
 
 def _stakes(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from bayeslaw.cost import CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.plan import NextRun, suggest
 from bayeslaw.plan.pool import pool_of, read_pool
@@ -24,9 +25,11 @@ def suggestion():
     return suggest(FITTED, 1e22, 1e20, runs=3, draws=300, kind="mean")
 
 
-def test_runs_come_in_the_order_of_choice_within_the_spend(suggestion):
+def test_runs_come_the_best_per_flop_first_within_the_spend(suggestion):
     assert 1 <= len(suggestion.runs) <= 3
     assert suggestion.flops <= 1e20
+    each = [s.evsi_per_flop for s in suggestion.runs]
+    assert each == sorted(each, reverse=True)
     assert all(s.evsi > suggestion.price * s.run.flops for s in suggestion.runs)
     assert all(0 < s.error < s.evsi for s in suggestion.runs)
 
@@ -217,11 +220,30 @@ def test_a_pool_of_ones_own_is_what_is_ranked(tmp_path):
         "100M,1B,,,\n200M,2B,100M,d1,\n400M,4B,0,,1e19\n"
     )
     pool = read_pool(file, FITTED)
-    assert pool[0] == NextRun(1e8, 1e9, 0.0, "", 6e17)
-    assert pool[1] == NextRun(2e8, 2e9, 1e8, "d1", 6 * 2e8 * 2.1e9)
+    assert pool[0] == NextRun(1e8, 1e9, 0.0, "", 0.0)
+    assert pool[1] == NextRun(2e8, 2e9, 1e8, "d1", 0.0)
     assert pool[2].flops == 1e19
     found = suggest(FITTED, 1e22, 1e20, 5, pool=pool, draws=300)
-    assert {s.run for s in found.runs} <= set(pool)
+    costs = {pool[0]: 6e17, pool[1]: 6 * 2e8 * 2.1e9, pool[2]: 1e19}
+    assert {s.run for s in found.runs} <= {replace(run, flops=c) for run, c in costs.items()}
+
+
+def test_branches_of_one_trunk_pay_for_it_once():
+    pool = [NextRun(1e8, 1e9, s, name) for name in ("d0", "d1") for s in (1e7, 1e8)]
+    found = suggest(FITTED, 1e22, 1e20, 4, pool=pool, draws=300, kind="mean").runs
+    assert len(found) > 1
+    own = sum(6 * 1e8 * s.run.specialize_tokens for s in found)
+    assert sum(s.run.flops for s in found) == pytest.approx(6 * 1e8 * 1e9 + own)
+
+
+def test_runs_cost_what_the_sweeps_own_did():
+    fitted = replace(FITTED, cost=CostLaw(2.0))
+    pool = [NextRun(1e8, 1e9)]
+    costs = [
+        suggest(fitted, 1e22, 1e20, 1, pool=pool, draws=50, kind="mean", cost=cost).runs[0].run
+        for cost in ("6nd", "runs")
+    ]
+    assert costs[1].flops == 2 * costs[0].flops == 12 * 1e8 * 1e9
 
 
 @pytest.mark.parametrize(
@@ -251,6 +273,7 @@ def test_a_pool_is_refused_with_its_faults(tmp_path, text, said):
         ({"plan_flops": -1, "spend": 0}, "spend must be positive.*plan_flops must be positive"),
         ({"draws": 0}, "draws must be at least 1, got 0"),
         ({"pool": []}, "there are no runs"),
+        ({"cost": "free"}, "cost 'free' is not one of 6nd, runs"),
         ({"pool": [NextRun(1e8, 1e9, 1e8, "law")]}, "run 1: branch 'law' is not one of d0, d1"),
         ({"pool": [NextRun(1e8, 0)]}, "run 1: pretrain_tokens is 0; it must be more than 0"),
         ({"pool": [NextRun(1e8, -1e9)], "runs": 0}, "pretrain_tokens is -1e.09.*at least 1 run"),
