@@ -99,7 +99,8 @@ def suggested(at: State) -> list[int]:
     found = suggest(
         at.fitted, at.budget, at.spend, 99, arrangements=[at.arrangement], pool=pool, draws=DRAWS
     )
-    return [at.left.index[pool.index(replace(s.run, flops=0.0))] for s in found.runs]
+    runs = sorted(found.runs, key=lambda s: s.run.specialize_tokens > 0)  # trunks, then branches
+    return [at.left.index[pool.index(replace(s.run, flops=0.0))] for s in runs]
 
 
 def by_chance(at: State) -> list[int]:

@@ -94,6 +94,7 @@ COMMANDS = {
     "Check": "check split.nc",
     "Compare": "compare split.nc",
     "Backtest": "backtest single.csv --law chinchilla --cut 0.6",
+    "Plan": "plan split.nc --flops 1e18",
     "Forecast": "forecast split.nc --params 64M --pretrain-tokens 1B --specialize-tokens 20M",
 }  # fmt: skip
 
