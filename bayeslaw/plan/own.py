@@ -17,6 +17,7 @@ from bayeslaw.plan.candidate import SIZES, own_designs
 from bayeslaw.plan.constraints import cost_of
 from bayeslaw.plan.plan import Plan, plan
 from bayeslaw.plan.risk import Risk
+from bayeslaw.plan.serving import Serving
 from bayeslaw.quantity import parse_quantity
 
 
@@ -32,14 +33,20 @@ def evaluate_plan(
     regrets are found by their names.
 
     designs: name -> a design; its fields are scalars or of shape (domain,). flops: the budget;
-    by default what the dearest design costs. settings: as of `plan`.
+    by default what the dearest design costs, its serving included. settings: as of `plan`.
     """
     if not designs:
         raise PlanError("there are no designs to evaluate")
     mine = own_designs(designs, len(fitted.domains))
     if flops is None:
         law = cost_of(fitted, settings.get("cost", "6nd"))
-        flops = max(float(ARRANGEMENTS[o.arrangement].flops(o.run, law)) for o in mine.values())
+        price = settings.get("serve_price")
+        served = Serving.of(fitted, settings.get("serve") or {}, price)
+        flops = max(
+            float(ARRANGEMENTS[o.arrangement].flops(o.run, law))
+            + (0.0 if served is None else served.flops(o.run))
+            for o in mine.values()
+        )
     return plan(fitted, flops, weights, risk, designs=designs, **settings)
 
 

@@ -48,6 +48,26 @@ def test_what_cannot_be_traced_is_refused(wrong, said):
         frontier(FITTED, **{"flops": (1e18, 1e19), **wrong})
 
 
+def test_budgets_that_keep_no_limit_are_skipped_with_the_reason():
+    free = frontier(FITTED, (1e18, 1e24), 4, draws=200)
+    middle = [p.chosen.losses[:, 0].mean() for p in free.points[1:3]]
+    limit = {"d0": (float(np.mean(middle)), 0.5)}
+    traced = frontier(FITTED, (1e18, 1e24), 4, draws=200, limits=limit)
+    assert [p.flops for p in traced.points] == pytest.approx([1e22, 1e24])
+    assert [flops for flops, _ in traced.skipped] == pytest.approx([1e18, 1e20])
+    assert all("keeps the limits" in why for _, why in traced.skipped)
+    with pytest.raises(PlanError, match="keeps the limits"):
+        frontier(FITTED, (1e18, 1e20), 2, draws=200, limits=limit)
+
+
+def test_domains_that_nobody_wants_do_not_count_as_extrapolation():
+    asked = {"weights": {"d0": 1, "d1": 0}, "arrangements": ["independent"], "draws": 200}
+    found = plan(FITTED, 1e20, **asked)
+    traced = frontier(FITTED, (1e20, 1e21), 2, **asked)
+    assert traced.points[0].extrapolation == pytest.approx(max(found.extrapolation.values()))
+    assert not [bound for bound in found.chosen.at_bound if "d1" in bound]
+
+
 def test_the_least_budget_of_one_known_law_is_its_closed_form():
     theta = drawn.draws("chinchilla", 1, 1)
     law, p = find_law("chinchilla"), SimpleNamespace(**{n: v[0, 0] for n, v in theta.items()})

@@ -160,3 +160,11 @@ def _numpy(risk, totals):
     if risk.startswith("quantile"):
         return np.quantile(totals, level)
     return np.sort(totals)[-round(level * len(totals)) :].mean()
+
+
+def test_a_loss_that_no_draw_reaches_gives_the_plan_of_the_mean():
+    of, how = drawn.ensemble("additive", 2, 100), {"draws": 100, "kind": "mean"}
+    mean, hopeless = plan(of, 1e20, **how), plan(of, 1e20, risk="reach:0.01", **how)
+    assert hopeless.chosen.risk == 1.0
+    assert hopeless.chosen.totals.mean() == pytest.approx(mean.chosen.totals.mean(), rel=1e-3)
+    assert all(c.totals.mean() < 2 * mean.chosen.totals.mean() for c in hopeless.others)

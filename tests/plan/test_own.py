@@ -54,5 +54,7 @@ def test_the_optimum_itself_is_scored_as_the_optimum():
     assert answer.flops == pytest.approx(1e20)
     assert same.risk == pytest.approx(answer.chosen.risk, abs=1e-8)
     np.testing.assert_allclose(same.totals, best.totals)
+    served = evaluate_plan(FITTED, {"same": best.run}, draws=200, serve={"d0": 1e10}).flops
+    assert served == pytest.approx(1e20 + 2e10 * best.run.params[0])
     with pytest.raises(PlanError, match="no designs"):
         evaluate_plan(FITTED, {})

@@ -51,6 +51,11 @@ def test_the_whole_life_costs_the_budget(arrangement, risk):
         assert c.flops + serving == pytest.approx(FLOPS, rel=1e-9)
 
 
+def test_a_budget_that_serving_leaves_no_parameter_of_is_refused():
+    with pytest.raises(PlanError, match=r"pays for less than one parameter \(.*at least 2e\+30"):
+        plan(drawn.ensemble("additive", 2, 50), 1e20, draws=50, serve={"d0": 1e30})
+
+
 def test_the_more_is_served_the_smaller_and_the_longer_trained_are_the_models():
     plans = [plan(FITTED, FLOPS, draws=100, serve={"d0": t}) for t in (1e6, 1e10, 1e11, 1e12)]
     runs = [p.chosen.run for p in plans]
