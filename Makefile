@@ -13,13 +13,14 @@ PYTHON312 ?= $(shell for p in python3.12 $$(ls -d $$(pyenv root 2>/dev/null)/ver
   $$HOME/.pyenv/versions/3.12*/bin/python3.12 2>/dev/null); do \
   $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test coverage test-fast test-long calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
+.PHONY: demo test coverage test-fast test-long test-extras calibrate lint types bench bench-speed sweep docs fuzz wheel py312 clean help
 help:
 	@echo "make demo       fit the bundled sweep, forecast, plan"
 	@echo "make test       lint, types and all tests"
 	@echo "make coverage   the tests, and what they leave out"
 	@echo "make test-fast  the tests that take under three minutes together"
 	@echo "make test-long  tests of more than half a minute, wheels, notebooks, the loop with training"
+	@echo "make test-extras  tests that need ray, transformers, datasets and lm_eval, which it installs"
 	@echo "make calibrate  simulation-based calibration of every law (a quarter of an hour)"
 	@echo "make fuzz       more than 10 000 spoilt files, other ones each time"
 	@echo "make docs       the documents as pages, warnings are errors"
@@ -72,6 +73,12 @@ test-fast: .venv/dev.stamp
 
 test-long: .venv/dev.stamp
 	$(PYTEST) -m long
+
+# What the suite skips where Ray, Hugging Face's libraries and lm_eval are not installed.
+test-extras: .venv/dev.stamp
+	$(PIP) -e '.[ray,hf,eval]'
+	$(BIN)/pytest -m '' tests/sweep/test_execute.py tests/train/test_export.py tests/train/test_start.py \
+	  tests/corpus/test_folder.py tests/evaluate/test_harness.py
 
 calibrate: .venv/dev.stamp
 	$(PYTEST) -m sbc tests/test_calibrate.py tests/accuracy --dist load

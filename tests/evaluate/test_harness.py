@@ -89,7 +89,7 @@ metric_list:
 
     (row,) = harness([Loaded(Path("m"), "m")], [str(tmp_path / "theirs.yaml")])
     said = answers(MODEL, Coder(), task)
-    assert row.items == 30
+    assert row.items == len(task.items) > 0
     assert row.chance == 0.25
     assert row.accuracy == said.correct.mean()
     assert row.per_byte == said.per_byte.mean()
