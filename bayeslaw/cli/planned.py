@@ -199,9 +199,9 @@ def suggest(said: dict[str, Any]) -> list[str]:
         lines += ["", f"{some} is shown to be worth its FLOPs: in the plan they buy as much"]
     if rows:
         lines += ["", *folded(
-            "nats: by how much the plan's expected loss drops, given the runs above it (± one "
-            "standard error of the simulation); vs plan: per FLOP, over what a FLOP "
-            "more of the plan's budget buys"
+            "nats: by how much the plan's expected loss drops, given the runs that were chosen "
+            "before it (± one standard error); vs plan: per FLOP, over what a FLOP more of the "
+            "plan's budget buys"
         )]  # fmt: skip
     return lines
 

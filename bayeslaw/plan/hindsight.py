@@ -68,16 +68,24 @@ class Hindsight:
         return Run(*np.moveaxis(self.fields[self.chosen, :, rows], 1, 0))
 
 
-def hindsight(asked: Question, optima: Mapping[str, Optimum], all_draws: bool = False) -> Hindsight:
+def hindsight(
+    asked: Question,
+    optima: Mapping[str, Optimum],
+    all_draws: bool = False,
+    draws: int | None = None,
+) -> Hindsight:
     """Newton's method for every draw on its own, from the best for it of several starts, one of
     them the optimum of all together. The budget is a ceiling for each: a draw for which more
     compute means a higher loss spends less, unless bounds on N, D or D′ hold it: then it spends
     what they let it. Within `double()`.
 
     optima: arrangement -> its optimum. all_draws: do not thin them, however many there are.
+    draws: about how many will do.
     """
     whole = asked.outlook
     step = 1 if all_draws else -(-whole.draws * whole.domains // MOST)
+    if draws is not None:
+        step = max(step, whole.draws // draws)
     rows = whole.rows(step)
     weights = np.asarray(asked.weights, float)
     losses, fields = [], []

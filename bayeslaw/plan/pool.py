@@ -53,7 +53,8 @@ def pool_of(
     for n, d in [*trunks, *_existing(fitted)[:TRUNKS]]:
         for s, name in product(splits, names):
             found.append(NextRun(n, d, float(d * s), name))
-    every = [_priced(run, fitted, law) for run in found]
+    there = _existing(fitted)
+    every = [_priced(run, there, law) for run in found]
     return [run for run in every if 0 < run.flops <= spend]
 
 
@@ -113,7 +114,8 @@ def priced(runs: Sequence[NextRun], fitted: Ensemble, law: CostLaw = SIX_ND) -> 
         faults.append("there are no runs")
     if faults:
         raise PlanError("the pool cannot be ranked: " + "; ".join(faults))
-    return [_priced(run, fitted, law) for run in runs]
+    there = _existing(fitted)
+    return [_priced(run, there, law) for run in runs]
 
 
 def alone(run: NextRun, law: CostLaw) -> float:
@@ -133,17 +135,14 @@ def _near(run: NextRun, params: float, pretrain_tokens: float) -> bool:
     )
 
 
-def _priced(run: NextRun, fitted: Ensemble, law: CostLaw) -> NextRun:
+def _priced(run: NextRun, there: Sequence[tuple[float, float]], law: CostLaw) -> NextRun:
+    """there: (N, D) of trunks that are."""
     if run.flops > 0:
         return run
     tokens = run.specialize_tokens
-    if not (tokens > 0 and _is_trunk(run, fitted)):
+    if not (tokens > 0 and any(_near(run, n, d) for n, d in there)):
         tokens += run.pretrain_tokens
     return replace(run, flops=float(stage_flops(run.params, tokens, law)))
-
-
-def _is_trunk(run: NextRun, fitted: Ensemble) -> bool:
-    return any(_near(run, n, d) for n, d in _existing(fitted))
 
 
 def _existing(fitted: Ensemble) -> list[tuple[float, float]]:

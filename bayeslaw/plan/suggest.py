@@ -34,6 +34,7 @@ from bayeslaw.plan.scores import scores
 from bayeslaw.plan.value import Noise, Predicted, Value, stakes
 from bayeslaw.plan.written import SCHEMA
 
+SEEN = 500  # draws whose best plans are sought, for the EVPI
 PLANS = 48  # designs whose losses tell how far apart the draws' best plans are
 TOGETHER = 256  # runs whose losses are worked out at once
 LEAST = 0.1  # of an even share of the spend: cheaper runs are not what is asked for
@@ -165,7 +166,7 @@ def _stakes(
 ) -> tuple[np.ndarray, float, float]:
     """Where each draw's best plan lies (see `stakes`), the EVPI, and the price of a FLOP. Within
     `double()`."""
-    seen = hindsight(asked, optima)
+    seen = hindsight(asked, optima, draws=SEEN)
     some = np.sort(np.random.default_rng([seed, 11]).permutation(len(seen.rows))[:PLANS])
     designs = np.moveaxis(np.stack(seen.designs[:3]), 0, 1)
     own = [

@@ -16,9 +16,9 @@ ROW = 34  # pixels
 
 
 def evsi(suggestion: Suggestion, backend: str = "matplotlib", width: int = WIDTH) -> Any:
-    """The suggested runs in the order of choice: what each is worth given those before it (its
-    EVSI, nats, ± 2 Monte Carlo standard errors), and how often that repays what its FLOPs would buy
-    in the plan; 1 where both are alike.
+    """The suggested runs, the best per FLOP first: what each is worth given those that were chosen
+    before it (its EVSI, nats, ± 2 standard errors), and how often that repays what its FLOPs would
+    buy in the plan; 1 where both are alike.
 
     backend: `matplotlib`, `plotly` or `none`. width: pixels. Raises `BayeslawError` on an unknown
     backend.
