@@ -178,7 +178,7 @@ def pareto(said: dict[str, Any]) -> list[str]:
 
 
 def suggest(said: dict[str, Any]) -> list[str]:
-    """A row for every run, in the order of choice."""
+    """A row for every run, the best per FLOP first."""
     head = f"knowing the truth would be worth {said['evpi']:.4f} nats to the plan"
     rows = [
         [

@@ -40,11 +40,12 @@ def next_runs(
     if len(set(p.weights.values())) > 1:
         command += [w for d, v in p.weights.items() for w in ("--weight", f"{d}={v:g}")]
     command += ["--kind", p.kind] if p.kind != "calibrated" else []
+    command += ["--cost", p.cost.name] if p.cost.name != "6nd" else []
     said = shlex.join([*command, *(["--accept"] if accept else [])])
     try:
         found = suggest(
             fitted, p.budget.flops, money, RUNS, p.weights, p.arrangements, p.reach,
-            draws=p.draws or DRAWS, accept=accept, kind=p.kind,
+            draws=p.draws or DRAWS, accept=accept, kind=p.kind, cost=p.cost.name,
         )  # fmt: skip
     except PlanError as error:
         return NextRuns(f"No run can be suggested: {error}.", command=said)
@@ -63,9 +64,9 @@ def next_runs(
         words = "No further run is shown to be worth its compute: what is left goes into the plan."
         return NextRuns(about, words, (), found, said)
     about = (
-        f"{knowing}For at most {format_quantity(money)} FLOPs together these runs buy most for "
-        "each FLOP, each given those above it. Worth is how far the expected loss of the plan "
-        "drops (± one standard error of the simulation); the last column is that per FLOP, over "
+        f"{knowing}For at most {format_quantity(money)} FLOPs together these runs buy most, the "
+        "best per FLOP first. Worth is how far the expected loss of the plan drops, given those "
+        "that were chosen before (± one standard error); the last column is that per FLOP, over "
         "what a FLOP more of the plan's budget buys." + without
     )
     first, total = runs[0], sum(r["evsi"] for r in runs)
@@ -86,6 +87,6 @@ def typed(flops: float) -> str:
 
 def _wished(p: Planned) -> bool:
     """Whether the plan was asked for more than its least risk at a budget."""
-    options = ("--pin", "--bound", "--unique", "--serve", "--architectures", "--limit", "--cost")
+    options = ("--pin", "--bound", "--unique", "--serve", "--architectures", "--limit")
     given = p.data or p.serving or p.architecture or p.chances or p.at_limit
     return bool(given) or any(word.startswith(options) for word in p.command)

@@ -63,7 +63,14 @@ class Budget(Part):
 
 
 class Cost(Part):
+    factor: Amount = 1.0
+    overhead: Amount = 0.0
     error: Amount = 0.0
+
+    @property
+    def name(self) -> str:
+        """As `--cost` calls it."""
+        return "6nd" if self.factor == 1 and not self.overhead else "runs"
 
 
 class Without(Part):
