@@ -100,7 +100,7 @@ fuzz: .venv/dev.stamp
 	BAYESLAW_FUZZ=6 $(PYTEST) tests/test_fuzz.py --dist load
 
 wheel: .venv/dev.stamp
-	$(PIP) wheel --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
 	$(BIN)/python -m pytest -q -m '' tests/test_wheel.py
 
 py312:
