@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -154,7 +154,10 @@ def frontier(
                 each = decide(asked, choice.assessed)
                 choice = keeping(asked, choice, each)
             except PlanError as error:  # what one budget cannot keep, a larger one may
-                skipped.append((float(budget), str(error)))
+                if found and on == "loss":  # what a smaller one buys, this one does too
+                    found.append(replace(found[-1], flops=float(budget)))
+                else:
+                    skipped.append((float(budget), str(error)))
                 continue
             chosen = min((c for c in each if c.name in choice.allowed), key=_risk)
             others = tuple(c for c in each if c is not chosen)

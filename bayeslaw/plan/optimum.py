@@ -101,6 +101,7 @@ def _free(asked: Question, arrangement: str, space: Space, start: np.ndarray | N
                       space, u[None])  # fmt: skip
         ends.append((float(near[1].value[0]), near))
     fence, found = min(ends, key=lambda end: end[0])[1]
+    began = fence
     if asked.risk == MEAN:
         enough = SETTLED * space.domains**MANY
 
@@ -123,10 +124,16 @@ def _free(asked: Question, arrangement: str, space: Space, start: np.ndarray | N
     if not asked.risk.steps:
         return end
     # Where hardly a draw is on the good side of the step, what stands in for it leads anywhere.
-    before = _ended(asked, arrangement, space, space.pushed(found.point, fence)[0])
-    fields = np.stack([np.stack(o.run[:3]) for o in (before, end)])
+    return _better(
+        asked, _ended(asked, arrangement, space, space.pushed(found.point, began)[0]), end
+    )
+
+
+def _better(asked: Question, before: Optimum, after: Optimum) -> Optimum:
+    """Of two designs of one arrangement's question the one of less risk; the first, where alike."""
+    fields = np.stack([np.stack(o.run[:3]) for o in (before, after)])
     *_, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
-    return before if risks[0] <= risks[1] else end
+    return before if risks[0] <= risks[1] else after
 
 
 def _ended(
@@ -204,4 +211,5 @@ def within(asked: Question, optimum: Optimum, pins: Mapping[str, float] | None =
         space, optimum.point[None], near=ROUGH,
     )  # fmt: skip
     spends = asked.at(float(space.costs(seen.point).sum())).space(optimum.arrangement, pins)
-    return _ended(asked, optimum.arrangement, spends, space.pushed(seen.point, fence)[0])
+    end = _ended(asked, optimum.arrangement, spends, space.pushed(seen.point, fence)[0])
+    return _better(asked, optimum, end) if asked.risk.steps else end

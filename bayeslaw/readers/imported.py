@@ -16,7 +16,7 @@ from bayeslaw.readers.table import find_reader, guess_reader
 from bayeslaw.readers.translation import Translation, translate
 from bayeslaw.runs import Fault, Runs, Unreadable, assembled, checked, expand, refuse
 
-RUN = ["sweep", "run_id", "branch", "domain"]  # what tells measured runs apart
+RUN = ["sweep", "run_id", "seed", "params", "branch", "domain"]  # what tells runs apart
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,12 @@ def import_runs(
             continue
         found = translate(log, str(file), given, last)
         done.append((found, Source(str(file), by.name, named is None, found.taken), by))
-    frames = _frames(done, unit, sweep, faults, last)
+    frames, dropped = _frames(done, unit, sweep, faults, last)
     _refuse_together(faults)
     counted = {s.file: by.counted for _, s, by in done}
     runs = assembled(frames, tuple(s.file for _, s, _ in done), (), [], counted)
-    return Imported(runs, tuple(s for _, s, _ in done), _notes(done), _warnings(done))
+    notes = (*_notes(done), *dropped)
+    return Imported(runs, tuple(s for _, s, _ in done), notes, _warnings(done))
 
 
 def _frames(
@@ -99,9 +100,10 @@ def _frames(
     sweep: str,
     faults: list[Fault],
     last: bool = False,
-) -> list[pd.DataFrame]:
+) -> tuple[list[pd.DataFrame], tuple[str, ...]]:
     """Every log checked as a table of runs is; rows that files share are kept once. last: of each
-    run and domain those of most tokens, whichever file they are in."""
+    run and domain those of most tokens, whichever file they are in. With notes of what was left
+    out."""
     frames: list[pd.DataFrame] = []
     for found, source, by in done:
         faults += found.faults
@@ -112,16 +114,19 @@ def _frames(
         faults += [replace(f, counted=by.counted) for f in found.names(here)]
         frames.append(frame)
     if not frames:
-        return frames
+        return frames, ()
     # Every checkpoint's file has the history before it: what is the same in two files is one row.
     together = pd.concat(frames, ignore_index=True)
     said = [c for c in together if c not in ("_file", "_row")]
     together = together.drop_duplicates(said)
+    notes: tuple[str, ...] = ()
     if last:
         tokens = together["pretrain_tokens"] + together["specialize_tokens"]
         most = tokens.groupby([together[c] for c in RUN], dropna=False).transform("max")
+        if before := int((tokens != most).sum()):
+            notes = (f"left out: {before} losses before the last of a run, in other files",)
         together = together[tokens == most]
-    return [together]
+    return [together], notes
 
 
 def _refuse_together(faults: Sequence[Fault]) -> None:

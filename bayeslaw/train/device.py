@@ -20,7 +20,8 @@ SHAPES = 64  # compiled forms of one function that a process may have: a sweep h
 def found() -> str:
     """`cuda` (also ROCm) where there is an accelerator that torch sees, else `cpu`.
 
-    `BAYESLAW_DEVICE` says otherwise. Raises `SweepError` where it names none that is there.
+    `BAYESLAW_DEVICE` says otherwise, also of what is not here but where the work will be done.
+    Raises `SweepError` where it is neither.
     """
     there = torch.cuda.is_available()
     asked = os.environ.get("BAYESLAW_DEVICE") or ("cuda" if there else "cpu")

@@ -43,6 +43,9 @@ def _enough(spec: SweepSpec, domains: tuple[Domain, ...], vocabulary: int) -> No
     """No token is read more often than `epochs`, and D′ stays within .8 of a domain's text."""
     rule, epochs = spec.rule, spec.epochs
     wanted = models(spec, tuple(d.name for d in domains), vocabulary)
+    if spec.heldout_tokens < (fewest := FEWEST * rule.context):
+        raise SweepError(f"heldout_tokens {spec.heldout_tokens} are too few windows for a standard "
+                         f"error; ask for at least {fewest}")  # fmt: skip
     faults: dict[str, None] = {}
     have = int(epochs * general(domains, rule.context, rule.batch, 0).tokens())
     longest = 0 if spec.start else max(m.pretrain_tokens for m in wanted)
@@ -73,9 +76,6 @@ def _enough(spec: SweepSpec, domains: tuple[Domain, ...], vocabulary: int) -> No
                 ] = None
             if second.replay and (both := int(longest + second.replay * tokens)) > have:
                 faults[f"replay: {both} of {have} in the mixture"] = None
-        if spec.heldout_tokens < (fewest := FEWEST * rule.context):
-            faults[f"heldout_tokens {spec.heldout_tokens} are too few windows for an error; ask "
-                   f"for at least {fewest}"] = None  # fmt: skip
         have_held = len(cut(d.heldout, rule.context)) * rule.context
         if spec.heldout_tokens > have_held:
             faults[f"heldout_tokens {spec.heldout_tokens} of {have_held} in '{d.name}'"] = None

@@ -25,11 +25,9 @@ def suggestion():
     return suggest(FITTED, 1e22, 1e20, runs=3, draws=300, kind="mean")
 
 
-def test_runs_come_the_best_per_flop_first_within_the_spend(suggestion):
+def test_runs_are_within_the_spend_and_each_repays_its_flops(suggestion):
     assert 1 <= len(suggestion.runs) <= 3
     assert suggestion.flops <= 1e20
-    each = [s.evsi_per_flop for s in suggestion.runs]
-    assert each == sorted(each, reverse=True)
     assert all(s.evsi > suggestion.price * s.run.flops for s in suggestion.runs)
     assert all(0 < s.error < s.evsi for s in suggestion.runs)
 
@@ -232,8 +230,19 @@ def test_branches_of_one_trunk_pay_for_it_once():
     pool = [NextRun(1e8, 1e9, s, name) for name in ("d0", "d1") for s in (1e7, 1e8)]
     found = suggest(FITTED, 1e22, 1e20, 4, pool=pool, draws=300, kind="mean").runs
     assert len(found) > 1
-    own = sum(6 * 1e8 * s.run.specialize_tokens for s in found)
-    assert sum(s.run.flops for s in found) == pytest.approx(6 * 1e8 * 1e9 + own)
+    own = [6 * 1e8 * s.run.specialize_tokens for s in found]
+    assert found[0].run.flops == pytest.approx(6 * 1e8 * 1e9 + own[0])  # who pays comes first
+    assert [s.run.flops for s in found[1:]] == pytest.approx(own[1:])
+    each = [s.evsi_per_flop for s in found[1:]]
+    assert each == sorted(each, reverse=True)
+
+
+def test_runs_with_trunks_of_their_own_come_the_best_per_flop_first():
+    pool = [NextRun(n, 10 * n) for n in (3e7, 1e8, 3e8)] + [NextRun(2e8, 4e9, 4e8, "d0")]
+    found = suggest(FITTED, 1e22, 1e20, 4, pool=pool, draws=300, kind="mean").runs
+    each = [s.evsi_per_flop for s in found]
+    assert len(each) > 1
+    assert each == sorted(each, reverse=True)
 
 
 def test_runs_cost_what_the_sweeps_own_did():
