@@ -1,6 +1,6 @@
 """The whole loop: pilot, fit, suggest, train, refit, ..., plan, verify.
 
-    python examples/closed_loop.py --out loop                  # synthetic text, about two minutes
+    python examples/closed_loop.py --out loop                  # synthetic text, under three minutes
     python examples/closed_loop.py --out loop --corpus python  # text of this Python installation
 
 Models are trained by `bayeslaw sweep` in processes of its own; the rest is done here. A posterior

@@ -42,7 +42,7 @@ def wheel(tmp_path_factory):
     return next(place.glob("*.whl"))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_wheel_has_all_of_the_package_and_nothing_else(wheel):
     held = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
     ours = {
@@ -53,7 +53,7 @@ def test_the_wheel_has_all_of_the_package_and_nothing_else(wheel):
     assert "bayeslaw/py.typed" in held
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_wheel_works_from_outside_the_checkout(wheel, tmp_path):
     site = tmp_path / "site"
     pip("install", "--no-deps", "--no-index", "--target", site, wheel)
