@@ -46,8 +46,7 @@ def documents(file: Path, column: str = "text") -> Iterator[str]:
     """The documents of one file. Raises `SweepError` with the file, the line and the remedy."""
     if file.suffix not in READERS:
         raise SweepError(f"{file}: text is read from {', '.join(READERS)} files")
-    for text in READERS[file.suffix](file, column):
-        yield text.encode("utf-8", "ignore").decode()  # halves of a pair of surrogates
+    yield from READERS[file.suffix](file, column)
 
 
 def _txt(file: Path, column: str) -> Iterator[str]:
@@ -66,8 +65,8 @@ def _jsonl(file: Path, column: str) -> Iterator[str]:
                     f"{file}: line {n} is no JSON object with '{column}'; mend it, or name the "
                     "field with column"
                 ) from None
-            if text is not None:
-                yield str(text)
+            if text is not None:  # JSON alone can hold half of a pair of surrogates
+                yield str(text).encode("utf-8", "ignore").decode()
 
 
 def _parquet(file: Path, column: str) -> Iterator[str]:

@@ -39,11 +39,13 @@ def refusal(asked: Question, arrangement: str) -> tuple[str, str]:
             f"at least {here.reach[0]:.3g}",
         )
     one = space([*every, Bound("params", 1.0, math.inf, "one parameter")])
+    if not one.fence.possible:
+        return "its data are for less than one parameter", ""
     if not one.possible:
-        need = f"at least {one.reach[0]:.3g}" if one.fence.possible else ""
-        why = "its data are for less than one parameter" if one.fence.possible is False else ""
-        budget = f"the budget of {asked.flops:.3g} FLOPs"
-        return why or f"{budget} pays for less than one parameter", need
+        return (
+            f"the budget of {asked.flops:.3g} FLOPs pays for less than one parameter",
+            f"at least {one.reach[0]:.3g}",
+        )
     listed = asked.architectures
     sizes = (np.full(len(asked.names), a.params) for a in listed)
     if listed and not any(asked.sized(n).space(arrangement).possible for n in sizes):

@@ -129,8 +129,8 @@ def frontier(
 ) -> Frontier:
     """The best plan of `points` budgets, evenly spaced in their logs. A budget is a ceiling: what a
     smaller one buys, a larger one does too, so the risk never rises. On regret each budget has a
-    reference of its own, so there it may. Budgets that no design can keep the bounds or limits in
-    are skipped, with the reason.
+    reference of its own, so there it may. Budgets too small for any design to keep the
+    bounds and limits are skipped, with the reason.
 
     Other arguments and errors as of `plan`.
     """

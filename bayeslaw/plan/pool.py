@@ -50,10 +50,10 @@ def pool_of(
     splits = _splits(fitted)
     wanted = np.argsort(-weights, kind="stable")[:BRANCHES]
     names = [fitted.domains[k] for k in sorted(wanted) if weights[k] > 0]
-    for n, d in [*trunks, *_existing(fitted)[:TRUNKS]]:
+    there = _existing(fitted)
+    for n, d in [*trunks, *there[:TRUNKS]]:
         for s, name in product(splits, names):
             found.append(NextRun(n, d, float(d * s), name))
-    there = _existing(fitted)
     every = [_priced(run, there, law) for run in found]
     return [run for run in every if 0 < run.flops <= spend]
 

@@ -7,7 +7,8 @@ The value of a run is the expected drop of the decision's expected loss once its
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from copy import deepcopy
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.card import card
-from bayeslaw.cost import COSTS, SIX_ND, Budget
+from bayeslaw.cost import SIX_ND, Budget
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.model import STUDENT_DF
@@ -130,15 +131,14 @@ def suggest(
     own = None if pool is None else also.of(lambda: priced(pool, fitted, law))
     also.unless(runs >= 1, f"at least 1 run is suggested, got runs {runs}")
     asked = question(
-        fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also,
-        wishes={"cost": cost if cost in COSTS else "6nd"},
-    )  # fmt: skip
+        fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also
+    )
+    asked = replace(asked, cost=law)
     assert money is not None
     allowed = Choice.of(fitted, arrangements).allowed
     every = pool_of(fitted, np.inf, asked.weights, law) if own is None else own
     if not every:
         raise PlanError("the sweep's ranges leave no run to suggest; give a pool")
-    told = [pool is not None and run.flops > 0 for run in pool or every]  # its cost by the caller
     dear = pool is None and any(LEAST * money / runs <= run.flops <= money for run in every)
     least = LEAST * money / runs if dear else 0.0
     kept = [i for i, run in enumerate(every) if least <= run.flops <= money]
@@ -148,15 +148,16 @@ def suggest(
             f"no run costs at most {money:.3g} FLOPs; the cheapest of {len(every)}: {cheapest:.3g}"
         )
     affordable = [every[i] for i in kept]
+    told = [pool is not None and pool[i].flops > 0 for i in kept]  # its cost, by the caller
     with double():
         optima = {a: optimise(asked, a) for a in allowed}
         best, evpi, worth = _stakes(asked, optima, seed)
         shown = _predicted(fitted, asked, affordable)
-    batches = []
-    for per_flop in (True, False):
-        value = Value(best, _noise(fitted, asked.outlook.draws), shown)
-        bill = Bill(affordable, [told[i] for i in kept], law)
-        batches.append(greedy(value, bill, money, runs, worth, per_flop))
+    value = Value(best, _noise(fitted, asked.outlook.draws), shown)
+    batches = [
+        greedy(deepcopy(value), Bill(affordable, told, law), money, runs, worth, per_flop)
+        for per_flop in (True, False)
+    ]
     batch = max(batches, key=lambda b: b.gain(worth))
     return Suggestion(batch.runs, evpi, worth, len(affordable), batch.enough, fitted.passed)
 

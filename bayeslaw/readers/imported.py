@@ -99,7 +99,7 @@ def _frames(
     unit: str | None,
     sweep: str,
     faults: list[Fault],
-    last: bool = False,
+    last: bool,
 ) -> tuple[list[pd.DataFrame], tuple[str, ...]]:
     """Every log checked as a table of runs is; rows that files share are kept once. last: of each
     run and domain those of most tokens, whichever file they are in. With notes of what was left

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -33,8 +35,11 @@ class WandbTable(Reader):
 
 def _told_apart(names: pd.Series) -> pd.Series:
     """A row is a run: of several with one name the second is name-2, or what comes after it."""
-    taken, found = set(names), names.copy()
-    for i in names.index[names.duplicated() & names.notna()]:
-        found[i] = next(n for k in count(2) if (n := f"{names[i]}-{k}") not in taken)
-        taken.add(found[i])
-    return found
+    taken, found = set(names), []
+    numbers: dict[str, Iterator[int]] = defaultdict(lambda: count(2))  # each goes on where it was
+    for name, again in zip(names, names.duplicated() & names.notna(), strict=True):
+        if again:
+            fresh = (f"{name}-{k}" for k in numbers[name])
+            taken.add(name := next(n for n in fresh if n not in taken))
+        found.append(name)
+    return pd.Series(found, names.index)

@@ -34,28 +34,21 @@ KINDS = {
 }
 
 
-Share = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 class SecondStage(BaseModel):
     """One `[[second_stage]]` of sweep.toml. Its fields are named as the columns of the table.
 
     `widths`, `pretrain_tokens`, `specialize_tokens` and `seeds` narrow it to some of the sweep's.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     recipe: str = "plain"
     replay: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of general text
-    distill: Annotated[float, Field(ge=0, allow_inf_nan=False)] = (
-        0.0  # weight of KL(at the split || now)
-    )
+    distill: Annotated[float, Field(ge=0)] = 0.0  # weight of KL(at the split || now)
     anneal: bool = False  # that weight falls to 0 along the stage
     teacher: str = "split"  # whose predictions; "cooled": of the trunk cooled down at the split
     rate: Annotated[float, Field(gt=0, le=10)] = 1.0  # of the recipe's, all along the stage
-    weights: dict[
-        str, Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    ] = {}  # joint; empty: equal
+    weights: dict[str, Annotated[float, Field(gt=0)]] = {}  # joint; empty: equal
     clusters: Count = 16  # importance: of the general text
     target_bytes: Tokens | None = None  # of the domain's own text; of a BPE, its tokens
     widths: tuple[Count, ...] = ()

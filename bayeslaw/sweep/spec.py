@@ -40,7 +40,7 @@ WANTS = {
 class SweepSpec(BaseModel):
     """The fields of sweep.toml. Each checks itself, so that all faults are found at once."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     corpus: str = "python"
@@ -62,13 +62,13 @@ class SweepSpec(BaseModel):
     repeat_widths: tuple[Count, ...] = ()  # those of every seed but the first; empty: all
     heldout_tokens: Tokens = 131072  # evaluated on each domain
     second_stage: tuple[SecondStage, ...] = (SecondStage(),)
-    epochs: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0  # how often a text may be read
+    epochs: Annotated[float, Field(ge=1)] = 1.0  # how often a text may be read
     processes: Count = 2
     executor_options: dict[str, Any] = {}  # of ray.remote, or of submitit
     threads: Count = 1  # of each process
     microbatch: Annotated[int, Field(ge=0)] = 0  # windows at once; 0: the batch
     keep_models: bool = False  # also of cool-downs and branches, to be exported
-    checkpoint_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0  # within a cell
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0  # within a cell
 
     @model_validator(mode="before")
     @classmethod

@@ -23,8 +23,7 @@ def found() -> str:
     `BAYESLAW_DEVICE` says otherwise, also of what is not here but where the work will be done.
     Raises `SweepError` where it is neither.
     """
-    there = torch.cuda.is_available()
-    asked = os.environ.get("BAYESLAW_DEVICE") or ("cuda" if there else "cpu")
+    asked = os.environ.get("BAYESLAW_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     if asked not in ("cpu", "cuda"):
         raise SweepError(f"BAYESLAW_DEVICE is '{asked}'; it may be cpu or cuda")
     return asked

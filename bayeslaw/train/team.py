@@ -96,10 +96,9 @@ class Together:
         self.forward: Callable[..., Tensor]
         if self.sharded:
             self._shard()
-        elif there():
-            self.forward = compiled(nn.parallel.DistributedDataParallel(model), device)
         else:
-            self.forward = compiled(model, device)
+            whole = nn.parallel.DistributedDataParallel(model) if there() else model
+            self.forward = compiled(whole, device)
 
     def _shard(self) -> None:
         from torch.distributed.fsdp import fully_shard
