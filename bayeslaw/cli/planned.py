@@ -15,6 +15,14 @@ SYMBOLS = {"params": "N", "pretrain_tokens": "D", "specialize_tokens": "D′"}
 TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
 
+def named(design: dict[str, Any]) -> str:
+    """An arrangement, and the recipe of its branches where that is not the plain one."""
+    recipe = design.get("recipe")
+    if recipe is None or recipe["level"] is None:
+        return str(design["arrangement"])
+    return f"{design['arrangement']}, {recipe['name']} {recipe['level']:g}"
+
+
 def cautions(p: dict[str, Any]) -> list[str]:
     """Why a plan may be worth less than its numbers say."""
     lines = list(p["certificate"]["faults"])
@@ -36,11 +44,11 @@ def cautions(p: dict[str, Any]) -> list[str]:
 
 def plan(p: dict[str, Any]) -> list[str]:
     on = " on regret" if p["on"] == "regret" else ""
-    lines = [f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs, risk {p['risk']}{on}"]
+    lines = [f"{named(p)}, {format_quantity(p['flops'])} FLOPs, risk {p['risk']}{on}"]
     if p["targets"] is not None:
         wanted = ", ".join(f"{d} {t:g}" for d, t in p["targets"]["losses"].items())
         lines = folded(
-            f"{p['arrangement']}, {format_quantity(p['flops'])} FLOPs: the least that reaches "
+            f"{named(p)}, {format_quantity(p['flops'])} FLOPs: the least that reaches "
             f"{wanted} with probability {p['targets']['p_reached']:.2f}"
         )
     if p["hardware"] is not None:
@@ -65,7 +73,8 @@ def plan(p: dict[str, Any]) -> list[str]:
     goal = p.get("objective")
     if len(rows) > 1 and goal is None:
         loss = p["loss"]
-        rows.append(["weighted", "", "", "", f"{loss['mean']:.4f}", interval(loss["interval"])])
+        of = "weighted" if p.get("routing") is None else "the system"
+        rows.append([of, "", "", "", f"{loss['mean']:.4f}", interval(loss["interval"])])
     lines += table(["domain", "N", "D", "D′", "loss", heading(p)], rows)
     lines += _objective(p)
     lines += ["", f"best arrangement with probability {p['p_best']:.2f}; "
@@ -137,7 +146,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
     rows = [
         [
             format_quantity(p["budget"]),
-            p["arrangement"],
+            named(p),
             *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{p['loss']['mean']:.4f}",
             interval(p["loss"]["interval"]),
@@ -167,7 +176,7 @@ def pareto(said: dict[str, Any]) -> list[str]:
     rows = [
         [
             *(f"{p['values'][name]:.5f}" for name in said["between"]),
-            p["arrangement"],
+            named(p),
             *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{p['extrapolation']:.3g}x",
         ]
@@ -230,7 +239,7 @@ def _data(p: dict[str, Any]) -> list[str]:
     gain = p["loss"]["mean"] - free["loss"]["mean"]
     lines = [
         f"distinct tokens: {seen} ({'; '.join(assumed)})",
-        f"without an end of data: {free['arrangement']}, {sizes}, loss {free['loss']['mean']:.4f}, "
+        f"without an end of data: {named(free)}, {sizes}, loss {free['loss']['mean']:.4f}, "
         f"{abs(gain):.4f} {'lower' if gain >= 0 else 'higher'}",
     ]
     return [part for line in lines for part in folded(line)]
@@ -245,7 +254,7 @@ def _serving(p: dict[str, Any]) -> list[str]:
     sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
     lines = folded(
         f"of the budget {100 * s['flops'] / s['together']:.3g} % serves tokens ({tokens}); were "
-        f"none served: {free['arrangement']}, {sizes}, loss {free['loss']['mean']:.4f}"
+        f"none served: {named(free)}, {sizes}, loss {free['loss']['mean']:.4f}"
     )
     rows = [
         [f"{t['factor']:g}x", *(_mean(t[key]) for key in SYMBOLS),
@@ -267,7 +276,7 @@ def _architecture(p: dict[str, Any]) -> list[str]:
     )
     sizes = ", ".join(f"{symbol} {_mean(free[key])}" for key, symbol in SYMBOLS.items())
     return folded(
-        f"built as {each}; with any N: {free['arrangement']}, {sizes}, loss "
+        f"built as {each}; with any N: {named(free)}, {sizes}, loss "
         f"{free['loss']['mean']:.4f}; that costs {built['costs']:.2g} of risk"
     )
 
@@ -380,7 +389,7 @@ def _laws(p: dict[str, Any]) -> list[str]:
         [
             a["law"],
             f"{a['weight']:.2f}",
-            a["arrangement"],
+            named(a),
             *(_mean(a[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{a['loss']:.4f}",
             f"{a['regret']:.4f}",

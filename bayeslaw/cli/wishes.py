@@ -86,6 +86,16 @@ CostName = Annotated[
 ]
 
 
+Recipes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        help="Of branches: plain, replay or distill; again for more. Default: all that were run.",
+    ),
+]
+
+
 def wishing(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of `asked_for` in the place of its `wishes`."""
     own = inspect.signature(command, eval_str=True).parameters
@@ -113,6 +123,7 @@ def asked_for(
     limits: Limits = None,
     at_least_generalist: AtLeast = None,
     cost: CostName = "6nd",
+    recipes: Recipes = None,
 ) -> dict[str, Any]:
     """What a plan is asked for beside its least risk."""
     given = {
@@ -126,6 +137,7 @@ def asked_for(
         "limits": pairs(limits, "--limit"),
         "at_least_generalist": at_least_generalist,
         "cost": cost,
+        "recipes": recipes,
     }
     return {name: value for name, value in given.items() if value or value == 0}
 

@@ -25,8 +25,8 @@ class Contrast:
     general data; `distill`, with a weight on the predictions at the split. level: that count, share
     or weight; else not a number. domain: its number among the fit's.
     log_loss, and log_se: its relative standard error, 0 where none was measured. twin: the log loss
-    of the run of the usual way from the same trunk with the same tokens; not a number where there
-    is none.
+    of the run of the usual way from the same trunk with the same tokens (and on the same branch);
+    not a number where there is none.
     """
 
     way: str
@@ -58,34 +58,50 @@ class Contrast:
         return cls(said["way"], **{**columns, **whole})
 
 
-def contrasts_of(runs: Runs, domains: tuple[str, ...]) -> tuple[Contrast, ...]:
+def contrasts_of(runs: Runs, domains: tuple[str, ...], own: bool = True) -> tuple[Contrast, ...]:
     """What a table says of other ways to train, on these domains; ways without a run are left out.
+    own: of branches on their own domain; else of `distill` on the others, which no law knows.
 
     Joint runs with replay or distillation are another recipe, and are not among them.
     """
     t = runs.table[runs.table["domain"].isin(domains)]
+    if not own:
+        return _on_others(t, runs.recipes, domains)
     split, recipe = t["specialize_tokens"] > 0, t["recipe"].replace("", "plain")
-    own = split & (recipe == (runs.recipes or ("",))[0]) & (t["branch"] == t["domain"])
+    usual = split & (recipe == (runs.recipes or ("",))[0]) & (t["branch"] == t["domain"])
     clean = ~(t["replay"] > 0) & ~(t["distill"] > 0)
     rows = {
         "joint": split & (recipe == "joint") & (t["pretrain_tokens"] > 0) & clean,
         "scratch": split & (recipe == "scratch") & (t["branch"] == t["domain"]) & clean,
-        "experts": own & (t["experts"] > 0),
+        "experts": usual & (t["experts"] > 0),
     }
     for way, other in (("replay", "distill"), ("distill", "replay")):
         alone = (t[way] > 0) & ~(t[other] > 0) & (recipe == way)
         rows[way] = split & (t["branch"] == t["domain"]) & alone
     rows["experts"] &= t.loc[rows["experts"], "experts"].nunique() > 1  # or nothing to compare
-    plain = t[own].drop_duplicates(TWIN).set_index(TWIN)["loss"]
+    plain = t[usual].drop_duplicates(TWIN).set_index(TWIN)["loss"]
     found = [_contrast(way, t[rows[way]], plain, domains) for way in WAYS if rows[way].any()]
     return tuple(found)
+
+
+def _on_others(
+    t: pd.DataFrame, recipes: tuple[str, ...], domains: tuple[str, ...]
+) -> tuple[Contrast, ...]:
+    away = (t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]) & (t["branch"] != "")
+    recipe = t["recipe"].replace("", "plain")
+    held = away & (t["distill"] > 0) & ~(t["replay"] > 0) & (recipe == "distill")
+    key = [*TWIN, "branch"]
+    usual = t[away & (recipe == (recipes or ("",))[0])]
+    plain = usual.drop_duplicates(key).set_index(key)["loss"]
+    return (_contrast("distill", t[held], plain, domains),) if held.any() else ()
 
 
 def _contrast(way: str, t: pd.DataFrame, plain: pd.Series, domains: tuple[str, ...]) -> Contrast:
     loss = t["loss"].to_numpy(float)
     twin = np.full(len(t), np.nan)
     if way in ("joint", "replay", "distill"):
-        twin = np.log(plain.reindex(pd.MultiIndex.from_frame(t[TWIN])).to_numpy(float))
+        key = list(plain.index.names)
+        twin = np.log(plain.reindex(pd.MultiIndex.from_frame(t[key])).to_numpy(float))
     return Contrast(
         way,
         t["params"].to_numpy(float),

@@ -112,9 +112,7 @@ def fit(
         with double():
             member = _fit_one(tables[s.law], method, seed, settings)
         members.append(replace(member, weight=max(s.weight, 1e-6) if member.passed else 0.0))
-    # Laws of other branches speak of no plan of one's own.
-    apart = chosen[0].rows != "own branch"
-    contrasts = () if apart else contrasts_of(runs, members[0].domains)
+    contrasts = contrasts_of(runs, members[0].domains, chosen[0].rows == "own branch")
     # The rows that laws are fitted to: distillation costs more than its tokens.
     t = next(iter(tables.values())).runs.table
     tokens = (t["pretrain_tokens"] + t["specialize_tokens"]).to_numpy(float)

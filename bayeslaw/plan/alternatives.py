@@ -1,10 +1,10 @@
 """Alternatives that are no number to optimise: how many branches, how much replay, how close to the
-predictions at the split. Those that runs
-have tried are set against each other, each at its own best trunk."""
+predictions at the split. Those that runs have tried are set against each other, each at its own
+best trunk."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -13,15 +13,14 @@ import numpy as np
 from bayeslaw.infer.contrast import Contrast
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import ARRANGEMENTS, Recipe, arrangements_of
+from bayeslaw.plan.candidate import Candidate
 from bayeslaw.plan.offset import levels_of
 from bayeslaw.plan.optimum import optimise, within
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.scores import scores
 from bayeslaw.plan.snap import snapped
-
-DISTILLED = 4 / 3  # what a token costs that is held to the predictions of another model
 
 
 @dataclass(frozen=True)
@@ -65,47 +64,51 @@ def by_experts(fitted: Ensemble, asked: Question) -> Alternatives:
     return _compared(asked, list(outlooks), list(outlooks.values()), per_domain)
 
 
-def by_replay(
-    fitted: Ensemble, asked: Question, forgetting: Ensemble | None = None
+def by_recipe(
+    fitted: Ensemble, way: str, found: Mapping[str, Candidate], losses: Callable[..., np.ndarray]
 ) -> Alternatives:
-    """Every share of general data in the second stage that was measured, and none. Within
-    `double()`.
+    """Every level of a recipe that was measured, and none. Of replay by the laws, where they know
+    it; else one pooled effect for each level.
 
-    By the laws, where they know replay; else one pooled effect for each share. forgetting: a fit of
-    laws of other branches, which says what a share keeps from being forgotten.
+    found: arrangement -> its optimum; losses: of a candidate, (draw, domain).
     """
-    contrast = fitted.contrast("replay")
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
         return Alternatives(unassessable=reason)
-    if contrast is None:
-        return Alternatives(unassessable="no runs of recipe replay")
-    laws = [m.law for m in fitted.counted]
-    if all("replay" in law.inputs for law in laws):
-        shares = {0.0, *contrast.level.tolist()}
-        outlooks = {s: jax.device_put(replace(asked.outlook, replay=s)) for s in sorted(shares)}
-    else:
-        outlooks = {0.0: asked.outlook, **_outlooks(fitted, asked, contrast)}
-    found = _compared(asked, list(outlooks), list(outlooks.values()), [1.0] * len(outlooks))
-    if forgetting is None:
-        return found
-    each = [replace(c, forgetting=_forgotten(forgetting, asked, c)) for c in found.each]
-    return replace(found, each=tuple(each))
+    if fitted.contrast(way) is None:
+        return Alternatives(unassessable=f"no runs of recipe {way}")
+    levels = {"trunk": 0.0} | {
+        name: a.level for name, a in arrangements_of(fitted).items()
+        if isinstance(a, Recipe) and a.way == way
+    }  # fmt: skip
+    each = {level: found[name] for name, level in levels.items() if name in found}
+    kept = {level: c for level, c in each.items() if c.kept}
+    if not kept:
+        return Alternatives(unassessable="none keeps the bounds and limits")
+    least = np.min([c.totals for c in kept.values()], axis=0)
+    return Alternatives(
+        tuple(
+            Alternative(
+                level, c.run, c.totals, c.risk, float((c.totals <= least).mean()), losses(c)
+            )
+            for level, c in kept.items()
+        )
+    )
 
 
-def by_distill(fitted: Ensemble, asked: Question) -> Alternatives:
-    """Every weight of distillation that was measured, and none. Within `double()`.
+def forgotten(
+    forgetting: Ensemble, names: Sequence[str], weights: np.ndarray, draws: int, each: Alternatives
+) -> Alternatives:
+    """Shares of replay, with what they keep from being forgotten: the weighted loss on a domain of
+    a branch on another, less that of the trunk as it is. Within `double()`."""
 
-    One pooled effect for each weight; a token of the second stage costs 8 N, a forward pass of the
-    model at the split more.
-    """
-    contrast = fitted.contrast("distill")
-    if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
-        return Alternatives(unassessable=reason)
-    if contrast is None:
-        return Alternatives(unassessable="no runs of recipe distill")
-    outlooks = {0.0: asked.outlook, **_outlooks(fitted, asked, contrast)}
-    costs = [1.0 if weight == 0 else DISTILLED for weight in outlooks]
-    return _compared(asked, list(outlooks), list(outlooks.values()), costs)
+    def lost(one: Alternative) -> np.ndarray:
+        n, d, split = (np.mean(f) for f in one.run[:3])
+        both = Run(n, d, np.array([split, 0.0]), replay=one.value)
+        losses = forgetting.losses(both, "mean", draws)
+        kept = [forgetting.domains.index(name) for name in names]
+        return np.asarray((losses[:, 0] - losses[:, 1])[:, kept] @ weights)
+
+    return replace(each, each=tuple(replace(c, forgetting=lost(c)) for c in each.each))
 
 
 def forgetting_faults(fitted: Ensemble, forgetting: Ensemble) -> list[str]:
@@ -124,7 +127,7 @@ def forgetting_faults(fitted: Ensemble, forgetting: Ensemble) -> list[str]:
 def _outlooks(fitted: Ensemble, asked: Question, contrast: Contrast) -> dict[float, Outlook]:
     """Each level that was measured, with its pooled effect."""
     outlook = asked.outlook
-    endless = replace(outlook, distinct=None, objective=None)  # as the runs were
+    endless = replace(outlook, distinct=None, routed=None, objective=None)  # as the runs were
     found = levels_of(fitted, contrast, endless.log_loss, outlook.draws)
     return {v: jax.device_put(replace(outlook, offset=o)) for v, o in found.items()}
 
@@ -154,12 +157,3 @@ def _compared(
             for (value, run, s), p in zip(found, best_of, strict=True)
         )
     )
-
-
-def _forgotten(fitted: Ensemble, asked: Question, one: Alternative) -> np.ndarray:
-    """The weighted loss on a domain of a branch on another, less that of the trunk as it is."""
-    n, d, split = (np.mean(f) for f in one.run[:3])
-    both = Run(n, d, np.array([split, 0.0]), replay=one.value)
-    losses = fitted.losses(both, "mean", asked.outlook.draws)
-    kept = [fitted.domains.index(name) for name in asked.names]
-    return np.asarray((losses[:, 0] - losses[:, 1])[:, kept] @ asked.weights)

@@ -13,15 +13,14 @@ import numpy as np
 from bayeslaw.cost import Budget
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
-from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import Recipe, arrangements_of
 from bayeslaw.plan.bounds import bounds_of
-from bayeslaw.plan.candidate import own_designs
+from bayeslaw.plan.candidate import Own, own_designs
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Constraints, Wishes
 from bayeslaw.plan.faults import Faults
 from bayeslaw.plan.objective import asked_objective, with_objective
-from bayeslaw.plan.offset import offset_of
+from bayeslaw.plan.offset import Offset, levels_of, offset_of
 from bayeslaw.plan.outlook import Outlook, check_kind
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.risk import Risk, parse_risk
@@ -71,6 +70,7 @@ def question(
     asked = Question(
         outlook, budget.flops, share, found, bounds, fitted.domains, within.data, within.serving,
         within.architectures, within.limits, others=others, cost=within.cost,
+        recipes=within.recipes,
     )  # fmt: skip
     return with_objective(asked, objective)
 
@@ -80,14 +80,14 @@ def faults_of(
     arrangements: Sequence[str] | None,
     prob: float = 0.9,
     epsilon: float = EPSILON,
-    designs: Mapping[str, Run] | None = None,
+    designs: Mapping[str, Own] | None = None,
 ) -> Faults:
     """What is wrong with the arguments of `plan` that are not part of the question."""
     faults = Faults()
     faults.of(lambda: Choice.of(fitted, arrangements))
     faults.unless(0 < prob < 1, f"prob must lie between 0 and 1, got {prob}")
     faults.unless(0 < epsilon < np.inf, f"epsilon must be positive, got {epsilon}")
-    faults.of(lambda: own_designs(designs or {}, len(fitted.domains)))
+    faults.of(lambda: own_designs(designs or {}, fitted))
     return faults
 
 
@@ -100,14 +100,30 @@ def _outlook(fitted: Ensemble, kind: str, draws: int, seed: int) -> Outlook:
 
 @lru_cache(maxsize=4)
 def _others(fitted: Ensemble, kind: str, draws: int, seed: int) -> dict[str, Outlook]:
-    """The outlooks of arrangements that runs speak for, and laws do not."""
+    """The outlooks of arrangements that runs speak for, and laws do not; and of shares of replay
+    that laws know."""
     outlook = _outlook(fitted, kind, draws, seed)
+    known = all("replay" in m.law.inputs for m in fitted.counted)
     found = {}
-    for name, arrangement in ARRANGEMENTS.items():
+    for name, arrangement in arrangements_of(fitted).items():
         contrast = arrangement.contrast(fitted)
         if contrast is None or arrangement.unassessable(fitted):
             continue
         with double():
-            offset = offset_of(fitted, contrast, outlook.log_loss, draws, seed)
-            found[name] = jax.device_put(replace(outlook, offset=offset))
+            if not isinstance(arrangement, Recipe):
+                offset = offset_of(fitted, contrast, outlook.log_loss, draws, seed)
+                own = replace(outlook, offset=offset)
+            elif arrangement.way == "replay" and known:
+                own = replace(outlook, replay=arrangement.level)
+            else:
+                levels = _levels(fitted, arrangement.way, kind, draws, seed)
+                own = replace(outlook, offset=levels[arrangement.level])
+            found[name] = jax.device_put(own)
     return found
+
+
+@lru_cache(maxsize=4)
+def _levels(fitted: Ensemble, way: str, kind: str, draws: int, seed: int) -> dict[float, Offset]:
+    contrast = fitted.contrast(way)
+    assert contrast is not None
+    return levels_of(fitted, contrast, _outlook(fitted, kind, draws, seed).log_loss, draws, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bayeslaw.cost import (
@@ -22,12 +23,21 @@ class Arrangement:
     """A way to spend a budget.
 
     own: what each domain has for itself, among `params`, `tokens_per_param` and `split_ratio`; the
-    rest is the same for all domains. stages: whether there is a first and a second one.
+    rest is the same for all domains. stages: whether there is a first and a second one. work: FLOPs
+    of a token of the second stage, over those of a plain one. recipe: of its branches, where it is
+    something to choose; else empty.
     """
 
-    name: ClassVar[str]
+    name: str
     own: ClassVar[frozenset[str]] = frozenset()
     stages: ClassVar[tuple[bool, bool]] = (True, True)
+    work: float = 1.0
+    recipe: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Which of `ARRANGEMENTS` it is, or a recipe of."""
+        return self.name
 
     def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
         """What training it costs; fields of `run` have shape (domain,)."""
@@ -47,6 +57,7 @@ class Trunk(Arrangement):
 
     name = "trunk"
     own = frozenset({"split_ratio"})
+    recipe = "plain"
 
     def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
         return trunk_flops(run.params[0], run.pretrain_tokens[0], run.specialize_tokens, law)
@@ -123,12 +134,79 @@ class Scratch(Arrangement):
         return None if by_law else fitted.contrast(self.name)
 
 
+@dataclass(frozen=True)
+class Recipe(Trunk):
+    """One trunk, K branches that are trained in another way than on their domain alone.
+
+    way: `replay`, with a share of general data, or `distill`, held to the predictions at the split,
+    which costs a forward pass of that model a token: 6 N (D + 4/3 Σ D′ₖ). level: the share, or the
+    weight. Only levels that were measured can be chosen.
+    """
+
+    way: str
+    level: float
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"trunk, {self.way} {self.level:g}"
+
+    @property
+    def kind(self) -> str:
+        return "trunk"
+
+    @property
+    def recipe(self) -> str:  # type: ignore[override]
+        return self.way
+
+    @property
+    def work(self) -> float:  # type: ignore[override]
+        return DISTILLED if self.way == "distill" else 1.0
+
+    def flops(self, run: Run, law: CostLaw = SIX_ND) -> Any:
+        return super().flops(run._replace(specialize_tokens=self.work * run.specialize_tokens), law)
+
+    def unassessable(self, fitted: Ensemble) -> str:
+        contrast = fitted.contrast(self.way)
+        if contrast is None or self.level not in contrast.level:
+            return f"no runs of {self.way} {self.level:g}"
+        return super().unassessable(fitted)
+
+    def contrast(self, fitted: Ensemble) -> Contrast | None:
+        return fitted.contrast(self.way)
+
+
 def _infinite(fitted: Ensemble, column: str) -> str:
     """The laws with weight that are not finite where an input is 0."""
     laws = [m.law for m in fitted.counted]
     return ", ".join(w.name for w in laws if column in w.inputs and column not in w.may_be_zero)
 
 
+RECIPES = ("plain", "replay", "distill")  # of branches, to choose from
+DISTILLED = 4 / 3  # what a token costs that is held to the predictions of another model
+
 ARRANGEMENTS: dict[str, Arrangement] = {
     a.name: a for a in (Trunk(), Independent(), Generalist(), Joint(), Scratch())
 }
+
+
+def arrangements_of(fitted: Ensemble) -> dict[str, Arrangement]:
+    """All of `ARRANGEMENTS`, and the trunk with every recipe that runs have tried."""
+    tried = [(way, fitted.contrast(way)) for way in RECIPES[1:]]
+    recipes = [
+        Recipe(way, level) for way, contrast in tried if contrast is not None
+        for level in sorted(set(contrast.level.tolist()))
+    ]  # fmt: skip
+    return ARRANGEMENTS | {r.name: r for r in recipes}
+
+
+def arrangement_of(name: str) -> Arrangement:
+    """By its name: one of `ARRANGEMENTS`, or a recipe as `trunk, replay 0.15`."""
+    if name in ARRANGEMENTS:
+        return ARRANGEMENTS[name]
+    way, level = name.removeprefix("trunk, ").split()
+    return Recipe(way, float(level))
+
+
+def kind_of(name: str) -> str:
+    """Which of `ARRANGEMENTS` a name is of."""
+    return arrangement_of(name).kind

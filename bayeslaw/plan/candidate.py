@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
+from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import Arrangement, Recipe, arrangement_of, arrangements_of
 from bayeslaw.plan.optimum import Optimum
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.scores import scores
@@ -20,6 +21,7 @@ SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 # Shares of compute in branches that people use as rules of thumb, by what they are called.
 RULES = {f"split at {share:.0%}": share for share in (0.1, 0.5)}
 Kind = Literal["optimum", "rule", "own"]
+Own = Run | tuple[str, Run]  # a design of the caller's, or its arrangement and it
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Candidate:
     @property
     def flops(self) -> float:
         """What training it costs."""
-        return float(ARRANGEMENTS[self.arrangement].flops(self.run, self.cost))
+        return float(arrangement_of(self.arrangement).flops(self.run, self.cost))
 
     @property
     def spent(self) -> float:
@@ -77,34 +79,70 @@ def scored(
     ]  # fmt: skip
 
 
-def own_designs(designs: Mapping[str, Run], domains: int) -> dict[str, Optimum]:
-    """The caller's designs, of the arrangement that would train them. Raises `PlanError` with all
+def own_designs(designs: Mapping[str, Own], fitted: Ensemble) -> dict[str, Optimum]:
+    """The caller's designs, of the arrangement that they name, or that would train them: without a
+    first stage that is `scratch`, with a share of replay that recipe. Raises `PlanError` with all
     their faults."""
     found, faults = {}, []
-    for name, run in designs.items():
-        if name in ARRANGEMENTS or name in RULES:
+    every, domains = arrangements_of(fitted), len(fitted.domains)
+    for name, given in designs.items():
+        named, run = ("", given) if isinstance(given, Run) else given
+        if name in every or name in RULES:
             faults.append(f"design '{name}' has the name of a candidate of the plan's; rename it")
         wrong, fields = [], []
-        for size, given in zip(SIZES, run[:3], strict=True):
+        for size, written in zip(SIZES, run[:3], strict=True):
             try:
-                values = np.broadcast_to(np.asarray(given, float), (domains,))
+                values = np.broadcast_to(np.asarray(written, float), (domains,))
             except (TypeError, ValueError):
-                wrong.append(f"{size} of design '{name}' is {given!r}; give 1 number or {domains}")
+                wrong.append(
+                    f"{size} of design '{name}' is {written!r}; give 1 number or {domains}"
+                )
                 continue
-            positive = size != "specialize_tokens"
+            positive = size == "params"
             if not (np.isfinite(values) & (values > 0 if positive else values >= 0)).all():
                 least = "more than 0" if positive else "0 or more"
-                wrong.append(f"{size} of design '{name}' is {given!r}; it must be {least}, finite")
+                wrong.append(
+                    f"{size} of design '{name}' is {written!r}; it must be {least}, finite"
+                )
             fields.append(values)
         faults += wrong
         if wrong:
             continue
-        full = Run(*fields)
-        if np.ptp(full.params) or np.ptp(full.pretrain_tokens):
-            kind = "independent"
-        else:
-            kind = "trunk" if full.specialize_tokens.any() else "generalist"
-        found[name] = Optimum(kind, full, (), np.empty(0))
+        full = Run(*fields)._replace(replay=run.replay)
+        kind = named or _would_train(full)
+        faults += [f"design '{name}' {why}" for why in _misfits(kind, full, every, fitted)]
+        found[name] = Optimum(kind, full._replace(replay=0.0), (), np.empty(0))
     if faults:
         raise PlanError("the designs cannot be scored: " + "; ".join(faults))
     return found
+
+
+def _would_train(run: Run) -> str:
+    if not run.pretrain_tokens.any():
+        return "scratch"
+    if np.ptp(run.params) or np.ptp(run.pretrain_tokens):
+        return "independent"
+    if not run.specialize_tokens.any():
+        return "generalist"
+    return Recipe("replay", float(run.replay)).name if run.replay else "trunk"
+
+
+def _misfits(
+    kind: str, run: Run, every: Mapping[str, Arrangement], fitted: Ensemble
+) -> Iterator[str]:
+    """Why an arrangement cannot be that of a design, or cannot be told."""
+    if kind not in every:
+        yield f"is of '{kind}', which is none of {', '.join(every)}"
+        return
+    a = every[kind]
+    if reason := a.unassessable(fitted):
+        yield f"is of '{kind}', which is not assessable: {reason}"
+    for j, (size, stage) in enumerate(zip(SIZES[1:], a.stages, strict=True), 1):
+        if stage and size == "pretrain_tokens" and not run[j].all():
+            yield f"is of '{kind}' and has no {size} for every domain"
+        if not stage and run[j].any():
+            yield f"is of '{kind}' and has {size}"
+    ratios = ("params", "tokens_per_param", "split_ratio")
+    once = [size for j, size in enumerate(SIZES) if not a.own & set(ratios[: j + 1])]
+    if differ := [s for s in once if np.ptp(getattr(run, s))]:
+        yield f"is of '{kind}', one model with the same {' and '.join(differ)} for every domain"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import ARRANGEMENTS, arrangement_of, arrangements_of, kind_of
 from bayeslaw.plan.conflict import lacking, refusal
 from bayeslaw.plan.question import Question
 
@@ -27,14 +27,15 @@ class Choice:
 
     @classmethod
     def of(cls, fitted: Ensemble, arrangements: Sequence[str] | None) -> Choice:
-        """Among some, or all. Raises `PlanError` where nothing can be chosen."""
+        """Among some, or all; each with every recipe that was measured. Raises `PlanError` where
+        nothing can be chosen."""
         unknown = [a for a in arrangements or () if a not in ARRANGEMENTS]
         if unknown:
             known = ", ".join(ARRANGEMENTS)
             raise PlanError(f"arrangement {', '.join(unknown)} is not one of {known}")
-        reasons = {name: a.unassessable(fitted) for name, a in ARRANGEMENTS.items()}
+        reasons = {name: a.unassessable(fitted) for name, a in arrangements_of(fitted).items()}
         assessed = tuple(n for n, reason in reasons.items() if not reason)
-        allowed = tuple(n for n in assessed if n in (arrangements or ARRANGEMENTS))
+        allowed = tuple(n for n in assessed if kind_of(n) in (arrangements or ARRANGEMENTS))
         without = tuple((n, r) for n, r in reasons.items() if r)
         if not allowed:
             told = "; ".join(f"{n}: {r}" for n, r in without)
@@ -44,8 +45,16 @@ class Choice:
     def within(self, asked: Question) -> Choice:
         """Without what cannot keep the bounds within the budget. What lacks a stage that they speak
         of is not chosen, but stands beside the plan. Raises `PlanError` where nothing is left."""
+        if mute := tuple((a, asked.mute[a]) for a in self.assessed if a in asked.mute):
+            spoken = replace(
+                self,
+                assessed=tuple(a for a in self.assessed if a not in asked.mute),
+                allowed=tuple(a for a in self.allowed if a not in asked.mute),
+                not_assessable=(*self.not_assessable, *mute),
+            )
+            return spoken.within(replace(asked, mute={}))
         refused = {a: refusal(asked, a) for a in self.assessed}
-        lacks = {a: lacking(asked, a) for a in self.assessed}
+        lacks = {a: unwanted(asked, a) or lacking(asked, a) for a in self.assessed}
         assessed = tuple(a for a in self.assessed if not refused[a][0])
         allowed = tuple(a for a in assessed if a in self.allowed and not lacks[a])
         reasons = {
@@ -56,6 +65,14 @@ class Choice:
             raise PlanError(_told(reasons))
         excluded = tuple((a, ": ".join(filter(None, why))) for a, why in reasons.items())
         return replace(self, assessed=assessed, allowed=allowed, excluded=excluded)
+
+
+def unwanted(asked: Question, arrangement: str) -> str:
+    """Why an arrangement's branches are not to be chosen by their recipe; empty where they are."""
+    recipe = arrangement_of(arrangement).recipe
+    if not recipe or not asked.recipes or recipe in asked.recipes:
+        return ""
+    return f"its recipe is {recipe}, and {', '.join(asked.recipes)} was asked for"
 
 
 def _told(reasons: Mapping[str, tuple[str, str]]) -> str:

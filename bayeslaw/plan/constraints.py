@@ -10,6 +10,7 @@ from bayeslaw.cost import COSTS, SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.plan.architecture import Architecture, checked
+from bayeslaw.plan.arrangement import RECIPES
 from bayeslaw.plan.bounds import Bound, own_bounds
 from bayeslaw.plan.chance import Limit, limits_of
 from bayeslaw.plan.data import Data
@@ -28,7 +29,8 @@ class Wishes(TypedDict, total=False):
     at_least_generalist: with which probability no domain is to be worse than the generalist. cost:
     of training, `6nd`, or `runs`, as the runs' own FLOPs say. objective: task -> weight, or names
     as `task:NAME`, with accuracy, the `Ladder` to tell them by: what is chosen by in the place of
-    the weighted loss.
+    the weighted loss. recipes: of branches to choose from, `plain`, `replay`, `distill` (default:
+    all that were measured).
     """
 
     pins: Mapping[str, Any] | None
@@ -43,11 +45,12 @@ class Wishes(TypedDict, total=False):
     cost: str
     objective: Mapping[str, float] | Sequence[str] | None
     accuracy: Any
+    recipes: Sequence[str] | None
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """Those arguments, checked. bounds: what they bound."""
+    """Those arguments, checked. bounds: what they bound. recipes: empty where none are named."""
 
     bounds: tuple[Bound, ...]
     data: Data
@@ -55,6 +58,7 @@ class Constraints:
     architectures: tuple[Architecture, ...]
     limits: tuple[Limit, ...]
     cost: CostLaw
+    recipes: tuple[str, ...]
 
     @classmethod
     def of(cls, fitted: Ensemble, wishes: Wishes) -> Constraints:
@@ -70,12 +74,19 @@ class Constraints:
         losses, least = wishes.get("limits") or {}, wishes.get("at_least_generalist")
         limits = faults.of(lambda: limits_of(fitted, losses, least))
         cost = faults.of(lambda: cost_of(fitted, wishes.get("cost", "6nd")))
+        recipes = tuple(wishes.get("recipes") or ())
+        for name in recipes:
+            faults.unless(name in RECIPES, f"recipe '{name}' is not one of {', '.join(RECIPES)}")
+            measured = name not in RECIPES[1:] or fitted.contrast(name) is not None
+            faults.unless(
+                measured, f"recipe '{name}' cannot be chosen: no runs of it were measured"
+            )
         faults.tell()
         assert own is not None
         assert data is not None
         assert cost is not None
         own += data.caps(fitted.domains)
-        return cls(own, data, serving, listed or (), limits or (), cost)
+        return cls(own, data, serving, listed or (), limits or (), cost, recipes)
 
 
 def cost_of(fitted: Ensemble, cost: str) -> CostLaw:

@@ -11,9 +11,9 @@ import numpy as np
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
-from bayeslaw.laws import Run
 from bayeslaw.plan.arguments import EPSILON, faults_of, question
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import arrangement_of
+from bayeslaw.plan.candidate import Own
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Wishes
 from bayeslaw.plan.devices import Hardware
@@ -45,7 +45,7 @@ def reach(
     stretch: float = 4.0,
     draws: int = 1000,
     accept: bool = False,
-    designs: Mapping[str, Run] | None = None,
+    designs: Mapping[str, Own] | None = None,
     kind: str = "calibrated",
     epsilon: float = EPSILON,
     seed: int = 0,
@@ -181,7 +181,7 @@ def _below(asked: Question, arrangements: Sequence[str], prob: float) -> float |
     less, where more carries more risk. Within `double()`."""
     optima = [within(asked, optimise(asked, a)) for a in _possible(asked, arrangements)]
     costs = [
-        float(ARRANGEMENTS[o.arrangement].flops(o.run, asked.cost)) + asked.served(o.run)
+        float(arrangement_of(o.arrangement).flops(o.run, asked.cost)) + asked.served(o.run)
         for o in optima
     ]
     missed = _missed(asked, optima, prob)

@@ -160,12 +160,13 @@ def asked_objective(
 
 
 def plain_losses(asked: Question, c: Candidate) -> np.ndarray:
-    """Losses of a candidate on every domain, (draw, domain), nats."""
+    """Losses of a candidate on every domain, (draw, domain), nats: of branches on their own, also
+    where the objective is another."""
     outlook = asked.of(c.arrangement).outlook
-    if outlook.objective is None:
+    if outlook.objective is None and outlook.routed is None:
         return c.losses
     with double():
-        plain = replace(outlook, objective=None)
+        plain = replace(outlook, objective=None, routed=None)
         return np.asarray(losses_of()(plain, np.stack(c.run[:3])))
 
 

@@ -84,8 +84,9 @@ class Outlook:
 
     distinct: tokens that there are for either stage, (2, domain); None: without end. offset: of
     another way to train, from what the laws say of the usual one. replay: the share of general data
-    in the second stage, for laws that know it. objective: tasks whose error takes the place of the
-    loss; every loss here is then that error.
+    in the second stage, for laws that know it. routed: a router that errs; every loss here is then
+    that of the system. objective: tasks whose error takes the place of the loss of a branch on its
+    own domain; every loss here is then that error.
     """
 
     curves: Curves
@@ -93,6 +94,7 @@ class Outlook:
     distinct: Any = None
     offset: Offset | None = None
     replay: Any = None
+    routed: Any = None
     objective: Any = None
 
     @classmethod
@@ -152,7 +154,9 @@ class Outlook:
         if self.beyond is not None:
             distance = self.beyond.distance(full)
             log_loss = log_loss + jnp.einsum("xak,ak->xk", self.beyond.slopes, distance)
-        return log_loss if self.objective is None else self.objective.log_error(log_loss)
+        if self.objective is not None:
+            return self.objective.log_error(log_loss)
+        return log_loss if self.routed is None else self.routed.log_loss(log_loss, asked)
 
     def log_loss_each(self, run: Run, width: float = 0.0) -> jax.Array:
         """log L, (draw, domain), where every draw has a design: fields of shape (draw, domain).
@@ -178,7 +182,11 @@ class Outlook:
         if self.beyond is not None:
             distance = self.beyond.distance(full, width)
             log_loss = log_loss + jnp.einsum("xak,axk->xk", self.beyond.slopes, distance)
-        return log_loss if self.objective is None else self.objective.log_error(log_loss)
+        if self.objective is not None:
+            return self.objective.log_error(log_loss)
+        return (
+            log_loss if self.routed is None else self.routed.log_loss_each(log_loss, asked, width)
+        )
 
     def thinned(self, draws: int) -> Outlook:
         """About `draws` of the draws, evenly spaced within each law."""
@@ -203,18 +211,24 @@ class Outlook:
 
     def some(self, step: int) -> Outlook:
         """Every `step`-th draw of each law."""
-        thetas = []
+        return self.only(self.rows(step))
+
+    def only(self, kept: np.ndarray) -> Outlook:
+        """The draws of these numbers, which ascend."""
+        thetas, first = [], 0
         for theta in self.curves.thetas:
-            first = min(step // 2, next(iter(theta.values())).shape[0] - 1)
-            thetas.append({n: v[first::step] for n, v in theta.items()})
-        curves = replace(self.curves, thetas=tuple(thetas))
-        kept = self.rows(step)
-        beyond, offset = self.beyond, self.offset
-        if beyond is not None:
-            beyond = replace(beyond, slopes=beyond.slopes[kept])
-        offset = None if offset is None else offset.rows(kept)
-        objective = None if self.objective is None else self.objective.rows(kept)
-        return replace(self, curves=curves, beyond=beyond, offset=offset, objective=objective)
+            count = next(iter(theta.values())).shape[0]
+            own = kept[(kept >= first) & (kept < first + count)] - first
+            thetas.append({n: v[own] for n, v in theta.items()})
+            first += count
+        beyond = self.beyond
+        parts = {n: getattr(self, n) for n in ("offset", "routed", "objective")}
+        return replace(
+            self,
+            curves=replace(self.curves, thetas=tuple(thetas)),
+            beyond=None if beyond is None else replace(beyond, slopes=beyond.slopes[kept]),
+            **{n: None if part is None else part.rows(kept) for n, part in parts.items()},
+        )
 
 
 def check_kind(fitted: Ensemble, kind: str) -> None:
@@ -227,6 +241,6 @@ def check_kind(fitted: Ensemble, kind: str) -> None:
 
 for _cls, _fields in (
     (Beyond, ["low", "high", "each", "shortest", "slopes"]),
-    (Outlook, ["curves", "beyond", "distinct", "offset", "replay", "objective"]),
+    (Outlook, ["curves", "beyond", "distinct", "offset", "replay", "routed", "objective"]),
 ):
     jax.tree_util.register_dataclass(_cls, data_fields=_fields, meta_fields=[])

@@ -12,8 +12,8 @@ import pandas as pd
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
-from bayeslaw.plan.candidate import SIZES, own_designs
+from bayeslaw.plan.arrangement import RECIPES, Recipe, arrangement_of
+from bayeslaw.plan.candidate import SIZES, Own, own_designs
 from bayeslaw.plan.constraints import cost_of
 from bayeslaw.plan.plan import Plan, plan
 from bayeslaw.plan.risk import Risk
@@ -23,7 +23,7 @@ from bayeslaw.quantity import parse_quantity
 
 def evaluate_plan(
     fitted: Ensemble,
-    designs: Mapping[str, Run],
+    designs: Mapping[str, Own],
     flops: float | str | None = None,
     weights: Mapping[str, float] | None = None,
     risk: str | Risk | Callable[[Any], Any] = "mean",
@@ -37,23 +37,24 @@ def evaluate_plan(
     """
     if not designs:
         raise PlanError("there are no designs to evaluate")
-    mine = own_designs(designs, len(fitted.domains))
+    mine = own_designs(designs, fitted)
     if flops is None:
         law = cost_of(fitted, settings.get("cost", "6nd"))
         price = settings.get("serve_price")
         served = Serving.of(fitted, settings.get("serve") or {}, price)
         flops = max(
-            float(ARRANGEMENTS[o.arrangement].flops(o.run, law))
+            float(arrangement_of(o.arrangement).flops(o.run, law))
             + (0.0 if served is None else served.flops(o.run))
             for o in mine.values()
         )
     return plan(fitted, flops, weights, risk, designs=designs, **settings)
 
 
-def read_own(path: str | Path, domains: Sequence[str]) -> dict[str, Run]:
+def read_own(path: str | Path, domains: Sequence[str]) -> dict[str, Own]:
     """Designs by name from a CSV with the columns of runs: `design` (its name; default: the number
-    of the row), `params`, `pretrain_tokens`, `specialize_tokens`, and `branch` where a design has a
-    row for each domain. Numbers may be written `7B`.
+    of the row), `params`, `pretrain_tokens`, `specialize_tokens`, `branch` where a design has a
+    row for each domain, and `recipe` where it is `joint`, `scratch`, `replay` or `distill`, the
+    last two with `replay` or `distill`, their level. Numbers may be written `7B`.
 
     Raises `PlanError` with all faults of the table.
     """
@@ -66,13 +67,14 @@ def read_own(path: str | Path, domains: Sequence[str]) -> dict[str, Run]:
     for column in SIZES:
         cells = table[column] if column in table else pd.Series(["0"] * len(table))
         values[column] = np.array([_number(cell) for cell in cells])
-        least = 0.0 if column == "specialize_tokens" else np.nextafter(0, 1)
+        least = np.nextafter(0, 1) if column == "params" else 0.0
         faults += [
             f"row {i + 2}: {column} is '{cells.iloc[i]}'; it must be a number, "
             f"{'0 or more' if least == 0 else 'more than 0'}"
             for i in np.flatnonzero(~(values[column] >= least) | np.isinf(values[column]))
             if column in table
         ]
+    ways = _arrangements(table, faults)
     names = table["design"] if "design" in table else pd.Series(map(str, range(1, len(table) + 1)))
     branches = table["branch"] if "branch" in table else pd.Series([""] * len(table))
     found: dict[str, dict[str, list[int]]] = {}
@@ -90,16 +92,43 @@ def read_own(path: str | Path, domains: Sequence[str]) -> dict[str, Run]:
             faults += [f"design '{name}' has no row for branch '{d}'" for d in missing]
         elif len(rows) > 1:
             faults.append(f"design '{name}' has a row for all domains and rows for some")
+        each = [i for some in rows.values() for i in some]
+        if len({ways[i] for i in each}) > 1:
+            faults.append(f"design '{name}' has several recipes")
     if not len(table):
         faults.append("there are no designs")
     if faults:
         raise PlanError(f"{path}: the designs cannot be scored:\n  " + "\n  ".join(faults))
-    return {
-        name: Run(
-            *[np.array([values[c][(rows.get(d) or rows[""])[0]] for d in domains]) for c in SIZES]
-        )
-        for name, rows in found.items()
-    }
+    designs: dict[str, Own] = {}
+    for name, rows in found.items():
+        places = [(rows.get(d) or rows[""])[0] for d in domains]
+        run = Run(*(values[c][places] for c in SIZES))
+        way = ways[places[0]]
+        designs[name] = (way, run) if way else run
+    return designs
+
+
+def _arrangements(table: pd.DataFrame, faults: list[str]) -> list[str]:
+    """The arrangement that each row names by its recipe; empty where it is the usual one."""
+    found = []
+    for i, row in enumerate(table.to_dict("records")):
+        recipe, way = str(row.get("recipe", "")).strip(), ""
+        if recipe in RECIPES[1:]:
+            level = _number(str(row.get(recipe, "")))
+            if not 0 < level < np.inf:
+                faults.append(
+                    f"row {i + 2}: {recipe} is '{row.get(recipe, '')}'; of recipe {recipe} it must "
+                    "be a number, more than 0"
+                )
+                level = 1.0
+            way = Recipe(recipe, level).name
+        elif recipe in ("joint", "scratch"):
+            way = recipe
+        elif recipe not in ("", "plain"):
+            known = ", ".join((*RECIPES, "joint", "scratch"))
+            faults.append(f"row {i + 2}: recipe is '{recipe}'; it is one of {known}")
+        found.append(way)
+    return found
 
 
 def _number(cell: str) -> float:

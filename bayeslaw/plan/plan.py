@@ -13,16 +13,15 @@ import pandas as pd
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
-from bayeslaw.laws import Run
 from bayeslaw.plan.alternatives import (
     Alternatives,
-    by_distill,
     by_experts,
-    by_replay,
+    by_recipe,
     forgetting_faults,
+    forgotten,
 )
 from bayeslaw.plan.arguments import EPSILON, faults_of, question
-from bayeslaw.plan.candidate import Candidate, own_designs, scored
+from bayeslaw.plan.candidate import Candidate, Own, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
 from bayeslaw.plan.choice import Choice
 from bayeslaw.plan.constraints import Wishes
@@ -37,6 +36,7 @@ from bayeslaw.plan.optimum import Optimum, price
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.region import Region, near_optimal
 from bayeslaw.plan.risk import NATS, Risk
+from bayeslaw.plan.routed import with_routing
 from bayeslaw.plan.routing import Confusion, confusion_of
 from bayeslaw.plan.seen import as_card, as_table
 from bayeslaw.plan.sensitivity import Alone, PriorShift, alone, prior_shifts
@@ -51,8 +51,8 @@ class Plan:
     chosen: the plan. others: every other assessable arrangement at its own optimum, the rules of
     thumb, and the caller's designs, at the same budget. flops: the budget, a ceiling. passed:
     whether any law passed the gate; else this is the plan of a fit that failed it. forgetting: a
-    fit of laws of other branches, or none. confusion: where a router sends text, or none. stretch,
-    seed: as they were given.
+    fit of laws of other branches, or none. confusion: where a router sends text, or none; with both
+    what is minimised is the loss of the whole system. stretch, seed: as they were given.
 
     What costs more than the decision (`region`, `hindsight`, …) is worked out when it is first
     asked for, and by `to_json`.
@@ -179,14 +179,18 @@ class Plan:
     @cached_property
     def replay(self) -> Alternatives:
         """The same, by the share of general data in the second stage."""
+        found = by_recipe(self.fitted, "replay", self.by_arrangement, self.losses_of)
+        if self.forgetting is None:
+            return found
         with double():
-            return by_replay(self.fitted, self.asked, self.forgetting)
+            return forgotten(
+                self.forgetting, self.domains, self.weights, self.asked.outlook.draws, found
+            )
 
     @cached_property
     def distill(self) -> Alternatives:
         """The same, by the weight of the predictions at the split."""
-        with double():
-            return by_distill(self.fitted, self.asked)
+        return by_recipe(self.fitted, "distill", self.by_arrangement, self.losses_of)
 
     @cached_property
     def limits(self) -> tuple[Term, ...]:
@@ -277,7 +281,7 @@ def plan(
     prob: float = 0.9,
     draws: int = 1000,
     accept: bool = False,
-    designs: Mapping[str, Run] | None = None,
+    designs: Mapping[str, Own] | None = None,
     kind: str = "calibrated",
     on: str = "loss",
     epsilon: float = EPSILON,
@@ -296,12 +300,13 @@ def plan(
     wrong that far beyond a sweep; `mean`, the curves alone. arrangements: those to choose from
     (default: every assessable one); the others stand beside the plan all the same. stretch: how far
     the ratios D/N and D′/D may leave the sweep's range, as a factor. designs: name -> a design of
-    the caller's, scored beside the plan. epsilon: nats within which the region of designs is as
-    good as the plan. hardware: what it is trained on, for the plan's hours, money and days;
-    `hardware.flops(gpu_hours=…)` is a budget. forgetting: a fit of laws of other branches to the
-    same domains, for what shares of replay keep from being forgotten. routing: domain -> branch ->
-    the share of its text that a router sends there, or a file of it (`read_confusion`): with
-    `forgetting`, the loss of the whole system. wishes: what else is asked of it, see `Wishes`.
+    the caller's, or its arrangement and it, scored beside the plan. epsilon: nats within which the
+    region of designs is as good as the plan. hardware: what it is trained on, for the plan's hours,
+    money and days; `hardware.flops(gpu_hours=…)` is a budget. forgetting: a fit of laws of other
+    branches to the same domains, for what branches lose elsewhere. routing: domain -> branch -> the
+    share of its text that a router sends there, or a file of it (`read_confusion`): with
+    `forgetting`, what is minimised is the loss of the whole system. wishes: what else is asked of
+    it, see `Wishes`.
 
     Raises `PlanError` with every fault of the arguments, and `FitError` when no law may be used.
     """
@@ -316,6 +321,8 @@ def plan(
     )
     sent = also.of(lambda: confusion_of(routing, fitted.domains))
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
+    if forgetting is not None and sent is not None:
+        asked = with_routing(asked, forgetting, sent.shares, kind)
     answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
     return replace(answer, forgetting=forgetting, confusion=sent, stretch=stretch, seed=seed)
 
@@ -325,7 +332,7 @@ def answered(
     asked: Question,
     arrangements: Sequence[str] | None,
     prob: float,
-    designs: Mapping[str, Run] | None,
+    designs: Mapping[str, Own] | None,
     on: str,
     kind: str,
     epsilon: float = EPSILON,
@@ -333,7 +340,7 @@ def answered(
 ) -> Plan:
     """The plan that answers a question. Arguments as of `plan`, checked by `faults_of`."""
     choice = Choice.of(fitted, arrangements).within(asked)
-    mine = own_designs(designs or {}, len(fitted.domains))
+    mine = own_designs(designs or {}, fitted)
     with double():
         asked = with_reference(with_limits(asked, choice), choice.assessed, on)
         found = decide(asked, choice.assessed)

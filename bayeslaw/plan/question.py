@@ -13,7 +13,7 @@ from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
 from bayeslaw.plan.architecture import Architecture
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import arrangement_of
 from bayeslaw.plan.bounds import Bound, Bounds
 from bayeslaw.plan.chance import Chances, Limit
 from bayeslaw.plan.data import Data
@@ -34,8 +34,10 @@ class Question:
     the risk is of the largest shortfall (see `Stakes`). data: what there is to train on.
     serving: a part of the budget. architectures: the only sizes that can be chosen. limits:
     losses to be kept with a probability; chances: the same on these draws. others: arrangement ->
-    its outlook, where that is not the laws' own. copies: branches of each domain. cost: of
-    training. second: of a `Pair` of risks (see `Stakes`).
+    its outlook, where that is not the laws' own. mute: arrangement -> why nothing can be told of it
+    under what is asked. recipes: of branches, those to choose from; empty: all that were measured.
+    copies: branches of each domain. cost: of training. second: of a `Pair` of
+    risks (see `Stakes`).
     """
 
     outlook: Outlook
@@ -53,6 +55,8 @@ class Question:
     credence: np.ndarray | None = None
     targets: np.ndarray | None = None
     others: Mapping[str, Outlook] = field(default_factory=dict)
+    mute: Mapping[str, str] = field(default_factory=dict)
+    recipes: tuple[str, ...] = ()
     copies: float = 1.0
     cost: CostLaw = SIX_ND
     second: np.ndarray | None = None
@@ -95,7 +99,7 @@ class Question:
 
     def space(self, arrangement: str, pins: Mapping[str, float] | None = None) -> Space:
         two_stage = any(law.two_stage for law in self.outlook.curves.laws)
-        kind = ARRANGEMENTS[arrangement]
+        kind = arrangement_of(arrangement)
         return Space(
             kind, len(self.names), two_stage, self.bounds, self.flops, pins, self.serving,
             self.copies, self.cost,

@@ -2,8 +2,8 @@
 
     Σ_k w_k Σ_j ρ_kj L_kj
 
-ρ_kj: the share of domain k's text that goes to branch j, as a router was measured. L_kk is the
-plan's own; L_kj of another branch is told by a fit of laws of other branches (`forgetting`).
+ρ_kj: the share of domain k's text that goes to branch j, as a router was measured. How L is told:
+`plan.routed`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslaw.errors import PlanError
-from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan.chance import losses_of
-from bayeslaw.plan.outlook import Outlook
 
 if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan
 
 COLUMNS = ("domain", "branch", "share")
 WHOLE = 1e-3  # by which shares of a domain may miss 1: they are written with few digits
-ONE = ("generalist", "joint")  # one model: nothing is sent
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,28 +104,19 @@ class System:
     own: np.ndarray
 
 
-@dataclass(frozen=True)
-class Off:
-    """Draws of what branches lose on other domains. outlook: of laws of other branches; order: the
-    numbers of the plan's domains among theirs."""
-
-    outlook: Outlook
-    order: tuple[int, ...]
-
-    @classmethod
-    def of(cls, forgetting: Ensemble, names: Sequence[str], kind: str, draws: int) -> Off:
-        order = tuple(forgetting.domains.index(n) for n in names)
-        known = forgetting.discrepancy is not None
-        # Other errors beyond its sweep than those of the plan's laws.
-        return cls(Outlook.of(forgetting, kind if known else "mean", draws, seed=1), order)
-
-    def losses(self, run: Run, replay: float = 0.0) -> np.ndarray:
-        """L, (draw, domain, branch), of the branches of a design: fields (domain,)."""
-        found = []
-        for n, d, split in zip(*run[:3], strict=True):
-            branch = Run(float(n), float(d), float(split), replay=float(replay))
-            found.append(np.asarray(losses_of()(self.outlook, tuple(branch)))[:, list(self.order)])
-        return np.stack(found, -1)
+def systems(p: Plan, confusion: Confusion) -> list[System]:
+    """The plan, and everything beside it."""
+    found = []
+    for c in (p.chosen, *p.others):
+        own, outlook = p.losses_of(c), p.asked.of(c.arrangement).outlook
+        right = own @ p.weights
+        totals = right if outlook.routed is None else c.totals
+        if outlook.routed is not None and outlook.objective is not None:
+            with double():
+                branches = np.asarray(outlook.routed.branches(Run(*c.run[:3])))
+            totals = system_losses(confusion.shares, p.weights, own, branches)
+        found.append(System(c.name, totals, right))
+    return found
 
 
 def system_losses(
@@ -139,35 +126,14 @@ def system_losses(
     domain, branch), whose diagonal is not looked at."""
     apart = shares * (1 - np.eye(len(shares)))
     each = own * np.diag(shares) + np.einsum("kj,xkj->xk", apart, off)
-    return each @ weights
+    return np.asarray(each @ weights)
 
 
-def systems(p: Plan, confusion: Confusion, forgetting: Ensemble) -> list[System]:
-    """The plan, and everything beside it that laws of other branches can speak of: not what has no
-    first stage."""
-    with double():
-        off = Off.of(forgetting, p.domains, p.kind, p.asked.outlook.draws)
-        found = []
-        for c in (p.chosen, *p.others):
-            own = p.losses_of(c)
-            right = own @ p.weights
-            if c.arrangement in ONE:
-                found.append(System(c.name, right, right))
-            elif np.asarray(c.run.pretrain_tokens).all():
-                totals = system_losses(confusion.shares, p.weights, own, off.losses(c.run))
-                found.append(System(c.name, totals, right))
-        for one in p.replay.each if p.asked.outlook.objective is None else ():
-            away = off.losses(one.run, one.value)
-            totals = system_losses(confusion.shares, p.weights, one.losses, away)
-            found.append(System(f"replay {one.value:g}", totals, one.losses @ p.weights))
-    return found
-
-
-def routing_said(p: Plan, confusion: Confusion, forgetting: Ensemble) -> dict[str, Any]:
+def routing_said(p: Plan, confusion: Confusion) -> dict[str, Any]:
     """What goes into plan.json."""
     from bayeslaw.plan.written import said
 
-    found = systems(p, confusion, forgetting)
+    found = systems(p, confusion)
     one = next((s for s in found if s.name == "generalist"), None)
     mine = found[0]
     return {

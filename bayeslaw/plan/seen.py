@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayeslaw.card import card
+from bayeslaw.plan.arrangement import kind_of
 from bayeslaw.plan.written import ONE_MODEL, interval, said
 from bayeslaw.quantity import format_quantity
 
@@ -64,7 +65,7 @@ def as_card(p: Plan) -> str:
         facts.append(
             f"a split beats the generalist with probability {p.p_split_beats_generalist:.2f}"
         )
-    if c.arrangement in ONE_MODEL:
+    if kind_of(c.arrangement) in ONE_MODEL:
         facts.append(
             f"one trunk: N {format_quantity(float(c.run.params[0]))}, "
             f"D {format_quantity(float(c.run.pretrain_tokens[0]))}"

@@ -63,7 +63,8 @@ class Space:
         self.shared = self.present & ~self.own
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
-        trained = np.where(self.stages, np.where(once, 1.0 / domains, [1.0, copies]), 0.0)
+        each = np.where(once, 1.0 / domains, [1.0, copies * arrangement.work])
+        trained = np.where(self.stages, each, 0.0)
         self.times = np.tile(np.concatenate([c * trained for c, _ in cost.terms]), (domains, 1))
         if serving is not None:
             self.times = np.concatenate([self.times, serving.flops_per_param[:, None]], 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import Recipe, arrangement_of, kind_of
 from bayeslaw.plan.data import STAGES
 from bayeslaw.plan.objective import objective_said
 from bayeslaw.plan.routing import routing_said
@@ -51,7 +52,8 @@ def written(p: Plan) -> dict[str, Any]:
         "draws": p.asked.outlook.draws,
         "seed": p.seed,
         "stretch": p.stretch if np.isfinite(p.stretch) else None,
-        "arrangements": list(p.choice.allowed),
+        "arrangements": list(dict.fromkeys(kind_of(a) for a in p.choice.allowed)),
+        "recipes": list(p.asked.recipes),
         "loss": said(p, c.totals),
         "objective": objective_said(p.asked, c, p.prob),
         "domains": {d: said(p, losses[:, k]) for k, d in enumerate(p.domains)},
@@ -124,10 +126,14 @@ def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any
     def by_domain(values: np.ndarray) -> dict[str, float]:
         return {d: float(v) for d, v in zip(domains, values, strict=True)}
 
-    one = arrangement in ONE_MODEL
+    found = arrangement_of(arrangement)
+    one, recipe = found.kind in ONE_MODEL, found.recipe
     models = 1 if arrangement in ("generalist", "joint") else len(domains)
     return {
-        "arrangement": arrangement,
+        "arrangement": found.kind,
+        "recipe": {"name": recipe, "level": found.level if isinstance(found, Recipe) else None}
+        if recipe
+        else None,
         "params": float(run.params[0]) if one else by_domain(run.params),
         "pretrain_tokens": float(run.pretrain_tokens[0]) if one else by_domain(run.pretrain_tokens),
         "specialize_tokens": by_domain(run.specialize_tokens),
@@ -193,7 +199,7 @@ def _architecture(p: Plan) -> Any:
         for n in p.chosen.architectures
     ]
     assert p.unsnapped is not None
-    one = p.chosen.arrangement in ONE_MODEL
+    one = kind_of(p.chosen.arrangement) in ONE_MODEL
     return {
         "models": each[0] if one else dict(zip(p.domains, each, strict=True)),
         "costs": p.chosen.risk - p.unsnapped.risk,
@@ -227,7 +233,8 @@ def _alternatives(p: Plan, tried: Alternatives, named: str) -> dict[str, Any]:
     """One trunk and its branches at the budget, by one thing that the runs have tried."""
     found = []
     for c in tried.each:
-        entry = {named: c.value, **sizes("trunk", c.run, p.domains)}
+        chosen = Recipe(named, c.value).name if named != "experts" and c.value else "trunk"
+        entry = {named: c.value, **sizes(chosen, c.run, p.domains)}
         if named == "experts":
             served = float(c.run.params[0] * c.value)
             entry |= {"experts": int(c.value), "models": int(c.value), "served_params": served}
@@ -243,7 +250,7 @@ def _alternatives(p: Plan, tried: Alternatives, named: str) -> dict[str, Any]:
 def _routing(p: Plan) -> dict[str, Any] | None:
     if p.confusion is None or p.forgetting is None:
         return None
-    return routing_said(p, p.confusion, p.forgetting)
+    return routing_said(p, p.confusion)
 
 
 def _region(p: Plan) -> dict[str, Any]:
@@ -252,7 +259,7 @@ def _region(p: Plan) -> dict[str, Any]:
     def ranges(values: np.ndarray) -> Any:
         if len(values) == 1 and len(p.domains) > 1:
             return values[0].tolist()
-        if p.chosen.arrangement in ONE_MODEL:
+        if kind_of(p.chosen.arrangement) in ONE_MODEL:
             return values[0].tolist()
         return {d: v.tolist() for d, v in zip(p.domains, values, strict=True)}
 
@@ -273,7 +280,7 @@ def _own_optima(p: Plan) -> dict[str, Any]:
     seen = p.hindsight.among(p.choice.allowed)
     share = np.bincount(seen.chosen, minlength=len(seen.arrangements)) / len(seen.rows)
     own = p.hindsight.among([p.chosen.arrangement]).designs
-    one = p.chosen.arrangement in ONE_MODEL
+    one = kind_of(p.chosen.arrangement) in ONE_MODEL
 
     def each(values: np.ndarray) -> Any:
         found = [{"median": float(np.median(v)), "interval": interval(v, p.prob)} for v in values.T]

@@ -9,6 +9,7 @@ from contourpy import contour_generator
 
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import kind_of
 from bayeslaw.plan.plan import Plan
 from bayeslaw.plan.written import ONE_MODEL
 from bayeslaw.plots import palette
@@ -51,7 +52,7 @@ def isoloss_map(
     """
     kind = kind or (plan.kind if plan is not None else "mean")
     points = measured(fitted, runs)
-    own = plan is not None and plan.chosen.arrangement not in ONE_MODEL
+    own = plan is not None and kind_of(plan.chosen.arrangement) not in ONE_MODEL
     panels: list[int | None] = [*domains_of(fitted, domain)] if domain or own else [None]
     canvas = Canvas.of(len(panels), backend, width, height=360)
     for panel, k in zip(canvas.panels, panels, strict=True):

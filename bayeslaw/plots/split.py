@@ -8,7 +8,7 @@ import numpy as np
 
 from bayeslaw.cost import CostLaw
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import ARRANGEMENTS
+from bayeslaw.plan.arrangement import arrangement_of
 from bayeslaw.plan.candidate import Candidate
 from bayeslaw.plan.frontier import Frontier
 from bayeslaw.plots import palette
@@ -66,7 +66,7 @@ def stage_share(c: Candidate) -> float:
 
 def _flops(c: Candidate, run: Run) -> float:
     cost: CostLaw = c.cost
-    return float(ARRANGEMENTS[c.arrangement].flops(run, cost))
+    return float(arrangement_of(c.arrangement).flops(run, cost))
 
 
 def _sizes(runs: list[Run]) -> dict[str, list[float]]:

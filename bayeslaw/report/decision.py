@@ -61,7 +61,7 @@ def what(p: Planned) -> str:
     """What is to be trained."""
     n, d, split = (_over(p, s) for s in ("params", "pretrain_tokens", "specialize_tokens"))
     models = len(p.weights)
-    return {
+    said = {
         "trunk": f"Train one trunk of {n} parameters on {d} tokens of the general mixture. Then "
         f"split it: {_copies(models)}, each trained on {split} more tokens of its own domain.",
         "independent": f"Train {_models(models)} of their own, one for each domain: {n} "
@@ -73,6 +73,15 @@ def what(p: Planned) -> str:
         "scratch": f"Train {_models(models)} of {n} parameters from the start, one for each "
         f"domain, on {split} tokens of that domain alone.",
     }.get(p.arrangement, f"Train as {p.arrangement}: N {n}, D {d}, D′ {split}.")
+    if p.recipe is None or p.recipe.level is None:
+        return said
+    if p.recipe.name == "replay":
+        share = f"{100 * p.recipe.level:.3g} %"
+        return f"{said} Of what the branches are trained on, {share} is general text (replay)."
+    return (
+        f"{said} The branches are held to the predictions of the trunk at the split, with weight "
+        f"{p.recipe.level:g} (distillation)."
+    )
 
 
 def price(p: Planned) -> str:

@@ -135,6 +135,7 @@ def _again(fitted: Ensemble, p: Planned) -> Plan | None:
         return plan(
             fitted, p.flops, p.weights, "mean", [p.arrangement], p.reach, p.prob,
             draws=p.draws or 1000, kind=p.kind, seed=p.seed or 0,
+            recipes=None if p.recipe is None else [p.recipe.name],
         )  # fmt: skip
     except PlanError:
         return None

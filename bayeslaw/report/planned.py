@@ -32,10 +32,18 @@ class Loss(Part):
     interval: Range
 
 
+class Recipe(Part):
+    """How branches are trained; level: the share of replay, or the weight of distillation."""
+
+    name: str
+    level: Amount | None
+
+
 class Design(Part):
     """An arrangement and its sizes."""
 
     arrangement: str
+    recipe: Recipe | None = None
     params: Sizes
     pretrain_tokens: Sizes
     specialize_tokens: dict[str, Amount]
@@ -44,6 +52,13 @@ class Design(Part):
         """Of the model for a domain."""
         value = getattr(self, name)
         return float(value[domain] if isinstance(value, dict) else value)
+
+    @property
+    def named(self) -> str:
+        """Its arrangement, and the recipe of its branches where that is not the plain one."""
+        if self.recipe is None or self.recipe.level is None:
+            return self.arrangement
+        return f"{self.arrangement}, {self.recipe.name} {self.recipe.level:g}"
 
 
 class Baseline(Design):
@@ -178,6 +193,7 @@ class Planned(Design):
     seed: int | None = None
     stretch: Amount | None = None
     arrangements: list[str] | None = None
+    recipes: list[str] = []
     loss: Loss
     domains: dict[str, Loss]
     weights: dict[str, Amount]
@@ -255,10 +271,14 @@ def read_planned(path: str | Path) -> Planned:
 
 def planned(said: Mapping[str, Any], path: str | Path) -> Planned:
     """What a plan says of itself, under a name. Raises `PlanError` with all faults, and for a plan
-    of accuracies: a report is of losses."""
+    of accuracies or of a system with its router: a report is of losses of branches on their own
+    domains."""
     if said.get("objective") is not None:
         refuse(Path(path), ["objective: a plan of accuracies, and a report is of losses; plan "
                             "without --objective for one"])  # fmt: skip
+    if said.get("routing") is not None:
+        refuse(Path(path), ["routing: a plan of a whole system, and a report is of branches on "
+                            "their own domains; plan without --routing for one"])  # fmt: skip
     try:
         return Planned.model_validate({**said, "file": str(path)})
     except ValidationError as error:

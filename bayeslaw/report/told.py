@@ -113,7 +113,7 @@ class Told:
     def rivals(self) -> list[dict[str, Any]]:
         """The plan and what else the budget buys, by regret; shares are of the largest."""
         p = self.plan
-        rows = [_rival("the plan: " + p.arrangement, p, p, True, None)]
+        rows = [_rival("the plan: " + p.named, p, p, True, None)]
         rows += [_rival(b.name, b, p, False, b.p_plan_beats) for b in p.baselines]
         rows.sort(key=lambda r: r["regret"])
         largest = max(r["regret"] for r in rows)
@@ -170,7 +170,7 @@ def beside(told: Sequence[Told]) -> list[tuple[str, list[str]]]:
         return [show(t.plan) for t in told]
 
     rows = [
-        ("arrangement", each(lambda p: p.arrangement)),
+        ("arrangement", each(lambda p: p.named)),
         ("budget, FLOPs", each(lambda p: q(p.budget.flops))),
         ("spent", each(lambda p: f"{100 * p.budget.spent:.3g} %")),
         ("risk", each(lambda p: p.risk + (" on regret" if p.on == "regret" else ""))),
@@ -210,7 +210,7 @@ def _rival(
         "chosen": chosen,
         "loss": design.loss,
         "regret": design.regret,
-        "p_best": p.p_best_of.get(design.arrangement) if optimum else None,
+        "p_best": p.p_best_of.get(design.named) if optimum else None,
         "p_plan_beats": beats,
     }
 

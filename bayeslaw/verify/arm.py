@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
+from bayeslaw.plan.arrangement import Recipe
 from bayeslaw.sweep import SweepSpec
 from bayeslaw.sweep.snap import nearest_width
 from bayeslaw.verify.plan_file import Design, PlanFile
 
 PLAN, WEIGHTED = "plan", "weighted generalist"
-Stage = Literal["branch", "joint", "scratch"]  # how the second stage is done
+# How the second stage is done: `branch`, `joint`, `scratch`, or a recipe as `replay 0.15`.
+Stage = str
 # arrangement -> how its second stage is done
 STAGES: dict[str, Stage] = {
     "trunk": "branch", "independent": "branch", "generalist": "branch", "joint": "joint",
@@ -61,6 +63,8 @@ class Arm:
                 + ", ".join(STAGES)
             )
         stage = STAGES[design.arrangement]
+        if design.recipe:
+            stage = f"{design.recipe} {design.level:g}"
         arm = cls(
             design.name, design.arrangement, stage, domains, design.params,
             design.pretrain_tokens, design.specialize_tokens,
@@ -72,6 +76,12 @@ class Arm:
         """Whether laws of branches and of generalists speak of it."""
         return self.stage == "branch"
 
+    @property
+    def recipe(self) -> Recipe | None:
+        """Of its branches, where that is something else than plain."""
+        way, _, level = self.stage.partition(" ")
+        return Recipe(way, float(level)) if level else None
+
     def models(self) -> Iterator[Model]:
         """What is trained: one model, or one for every domain."""
         sizes = zip(self.params, self.pretrain_tokens, self.specialize_tokens, strict=True)
@@ -82,11 +92,13 @@ class Arm:
                 return
 
     def pieces(self) -> Iterator[tuple[float, float]]:
-        """(params, tokens) of everything that is trained; a trunk counts once."""
+        """(params, tokens) of everything that is trained; a trunk counts once, a token that is
+        distilled as four thirds."""
         models = list(self.models())
         if self.arrangement == "trunk":
+            work = 1.0 if self.recipe is None else self.recipe.work
             yield models[0].params, models[0].pretrain_tokens
-            yield from ((m.params, m.specialize_tokens) for m in models)
+            yield from ((m.params, work * m.specialize_tokens) for m in models)
         else:
             yield from ((m.params, m.pretrain_tokens + m.specialize_tokens) for m in models)
 
@@ -123,10 +135,14 @@ def arms_of(plan: PlanFile, without: Sequence[str] = ()) -> tuple[Arm, ...]:
     weighted generalist: the generalist's N and D on the domains in the objective's proportions,
         from the first token on; left out where those are equal, as the sweep's mixture has them.
 
-    What the plan's file has of these names stands as it is. Raises `PlanError` for names in
+    What the plan's file has of these names stands as it is. Of branches of another recipe than the
+    plain one only the plan's own are an arm. Raises `PlanError` for names in
     `without` that are no arms, and when the plan itself is left out.
     """
-    found = {d.name: Arm.of(d, plan.domains, cost=plan.cost) for d in plan.designs}
+    found = {
+        d.name: Arm.of(d, plan.domains, cost=plan.cost)
+        for d in plan.designs if d.name == PLAN or not d.recipe
+    }  # fmt: skip
     kinds = {a.arrangement for a in found.values()}
     for arm in _more(plan):
         if arm.name not in found and (arm.name == WEIGHTED or arm.arrangement not in kinds):

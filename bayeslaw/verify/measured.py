@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.errors import RunsError
+from bayeslaw.plan.arrangement import RECIPES
 from bayeslaw.runs import Fault, Runs, read_runs, refuse
 from bayeslaw.verify.arm import Arm, Stage
 
@@ -137,6 +138,8 @@ def stage_of(row: Mapping[Any, Any]) -> Stage:
         return "joint"
     if row["recipe"] == "scratch" or row["pretrain_tokens"] == 0:
         return "scratch"
+    if row["recipe"] in RECIPES[1:] and row[row["recipe"]] > 0:
+        return f"{row['recipe']} {row[row['recipe']]:g}"
     return "branch"
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.source import Source
+from bayeslaw.plan.arrangement import RECIPES
 from bayeslaw.plan.written import SCHEMA
 
 LARGEST = sys.float_info.max  # JSON's integers may be longer
@@ -23,13 +24,16 @@ SIZES = ("params", "pretrain_tokens", "specialize_tokens")
 
 @dataclass(frozen=True)
 class Design:
-    """A named design of a plan's file; sizes have shape (domain,)."""
+    """A named design of a plan's file; sizes have shape (domain,). recipe, level: of its branches,
+    where that is not the plain one, as `replay` and .15."""
 
     name: str
     arrangement: str
     params: np.ndarray
     pretrain_tokens: np.ndarray
     specialize_tokens: np.ndarray
+    recipe: str = ""
+    level: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,10 @@ class PlanFile:
     cost: CostLaw = SIX_ND
 
     def design(self, arrangement: str) -> Design | None:
-        """The first of an arrangement: the plan, or the optimum of a baseline."""
-        return next((d for d in self.designs if d.arrangement == arrangement), None)
+        """The first of an arrangement, its branches plain: the plan, or the optimum of a
+        baseline."""
+        plain = (d for d in self.designs if not d.recipe)
+        return next((d for d in plain if d.arrangement == arrangement), None)
 
 
 def read_plan(path: str | Path) -> PlanFile:
@@ -115,13 +121,24 @@ def _design(
     name: str, entry: Mapping[str, Any], domains: tuple[str, ...], faults: list[str]
 ) -> Design:
     of = "" if name == "plan" else f"{name}, "
-    sizes = [_numbers(entry.get(s), domains, f"{of}{s}", faults) for s in SIZES]
-    if not sizes[0].all():
+    n, d, split = (_numbers(entry.get(s), domains, f"{of}{s}", faults) for s in SIZES)
+    if not n.all():
         faults.append(f"{of}params: must be more than 0")
     arrangement = entry.get("arrangement")
     if not isinstance(arrangement, str):
         faults.append(f"{of}arrangement: is missing")
-    return Design(name, str(arrangement), *sizes)
+    said = entry.get("recipe") or {}
+    recipe, level = (said.get("name"), said.get("level")) if isinstance(said, dict) else (said, 0)
+    design = Design(name, str(arrangement), n, d, split)
+    if level is None:
+        return design
+    number = isinstance(level, (int, float)) and not isinstance(level, bool)
+    if recipe not in RECIPES[1:] or not number or not 0 < level < math.inf:
+        faults.append(
+            f"{of}recipe: is {said!r}; it must name {' or '.join(RECIPES[1:])}, and a level above 0"
+        )
+        return design
+    return replace(design, recipe=str(recipe), level=float(level))
 
 
 def _cost(said: Any, faults: list[str]) -> CostLaw:

@@ -17,7 +17,7 @@ from bayeslaw.infer.ensemble import Ensemble, Kind
 from bayeslaw.infer.model import inputs_of
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
-from bayeslaw.plan.offset import WAYS, Offset, offset_of
+from bayeslaw.plan.offset import WAYS, Offset, levels_of, offset_of
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.verify.arm import Arm, Stage
 from bayeslaw.verify.measured import Measured
@@ -40,15 +40,20 @@ class Predictor:
         way = self._way(arm)
         if way is None:
             return None
-        contrast = self.fitted.contrast(way)
-        return None if contrast is None else f"{way}: {len(contrast)} measured losses"
+        contrast, recipe = self.fitted.contrast(way), arm.recipe
+        if contrast is None or (recipe is not None and recipe.level not in contrast.level):
+            return None
+        rows = len(contrast) if recipe is None else int((contrast.level == recipe.level).sum())
+        return f"{arm.stage}: {rows} measured losses"
 
-    def _way(self, arm: Arm) -> Stage | None:
+    def _way(self, arm: Arm) -> str | None:
         """The contrast that would speak of it. A joint model from fresh weights is of none: what
         was measured starts from a trunk."""
         if arm.assessable or not self.fitted.two_stage or self.fitted.discrepancy is None:
             return None
-        return None if arm.stage == "joint" and not arm.pretrain_tokens.any() else arm.stage
+        if arm.stage == "joint" and not arm.pretrain_tokens.any():
+            return None
+        return _way_of(arm.stage)
 
     def losses(self, run: Run, stages: Sequence[Stage], kind: Kind) -> np.ndarray:
         """(draw, design, domain); stages: how the second stage of each design was done."""
@@ -68,8 +73,8 @@ class Predictor:
         """The designs that the laws are asked about."""
         full = [np.array(f, float) for f in np.broadcast_arrays(*run, np.zeros(len(stages)))]
         fields = dict(zip(Run._fields, full, strict=False))
-        for way, rows in _of_ways(stages):
-            there = WAYS[way].reference(Run(**{n: f[rows] for n, f in fields.items()}))
+        for stage, rows in _of_stages(stages):
+            there = WAYS[_way_of(stage)].reference(Run(**{n: f[rows] for n, f in fields.items()}))
             for name, values in there._asdict().items():
                 fields[name][rows] = np.asarray(values)
         return Run(**fields)
@@ -79,32 +84,41 @@ class Predictor:
         domains = len(self.fitted.domains)
         factors = np.ones((self.draws, len(stages), domains))
         full = np.broadcast_arrays(*[np.asarray(f, float) for f in run], np.zeros(len(stages)))
-        for way, rows in _of_ways(stages):
+        for stage, rows in _of_stages(stages):
             designs, which = np.unique(np.stack(full[:-1])[:, rows], axis=1, return_inverse=True)
             with double():
                 for j, design in enumerate(designs.T):
                     one = Run(*[np.full(domains, v) for v in design])
-                    there = np.exp(np.asarray(self._offsets[way].of(one)))
+                    there = np.exp(np.asarray(self._offset(stage).of(one)))
                     factors[:, rows[which.ravel() == j]] = there[:, None]
         return factors
 
-    @cached_property
-    def _offsets(self) -> dict[str, Offset]:
-        found = {way: self.fitted.contrast(way) for way in ("joint", "scratch")}
-        with double():
+    def _offset(self, stage: Stage) -> Offset:
+        """Within `double()`."""
+        if stage not in self._offsets:
+            way, _, level = stage.partition(" ")
+            contrast = self.fitted.contrast(way)
+            assert contrast is not None
             outlook = Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
-            return {
-                way: offset_of(self.fitted, contrast, outlook.log_loss, self.draws, self.seed)
-                for way, contrast in found.items()
-                if contrast is not None
-            }
+            given = (self.fitted, contrast, outlook.log_loss, self.draws, self.seed)
+            found = levels_of(*given)[float(level)] if level else offset_of(*given)
+            self._offsets[stage] = found
+        return self._offsets[stage]
+
+    @cached_property
+    def _offsets(self) -> dict[Stage, Offset]:
+        return {}
 
 
-def _of_ways(stages: Sequence[Stage]) -> Iterator[tuple[str, np.ndarray]]:
+def _way_of(stage: Stage) -> str:
+    return stage.partition(" ")[0]
+
+
+def _of_stages(stages: Sequence[Stage]) -> Iterator[tuple[Stage, np.ndarray]]:
+    """Every way to train but the laws' own, and where it is."""
     names = np.array(stages)
-    for way in ("joint", "scratch"):
-        if (names == way).any():
-            yield way, np.flatnonzero(names == way)
+    for stage in sorted(set(stages) - {"branch"}):
+        yield stage, np.flatnonzero(names == stage)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ import numpy as np
 
 from bayeslaw.cell import guarded
 from bayeslaw.errors import SweepError
+from bayeslaw.plan.arrangement import Recipe
 from bayeslaw.sweep import SecondStage, SweepSpec
 from bayeslaw.sweep.snap import nearest_width
 from bayeslaw.verify.arm import Arm
@@ -75,6 +76,7 @@ class Training:
             "branch": SecondStage(**first.decisive()),  # without what narrows it
             "joint": SecondStage(recipe="joint", weights={} if equal else shares),
             "scratch": SecondStage(recipe="scratch"),
+            **{a.stage: _tried(spec, a.recipe) for a in arms if a.recipe is not None},
         }  # fmt: skip
         fresh = max(spec.seeds) + 1
         built = tuple(a.built(spec) for a in arms)
@@ -138,6 +140,14 @@ class Training:
                 "--without leaves an arm out"
             )
         return done.stdout
+
+
+def _tried(spec: SweepSpec, recipe: Recipe) -> SecondStage:
+    """A recipe as the sweep has it, with what else it says of it; else its level alone."""
+    way, level = recipe.way, recipe.level
+    same = (s for s in spec.second_stage if s.recipe == way and np.isclose(getattr(s, way), level))
+    found = next(same, None) or SecondStage.model_validate({"recipe": way, way: level})
+    return SecondStage(**found.decisive())  # without what narrows it
 
 
 def _plain(value: float) -> str:

@@ -206,7 +206,7 @@ def check_domains(fitted: Ensemble, plan: PlanFile) -> None:
 
 
 def _split(arm: Arm) -> bool:
-    return arm.assessable and arm.arrangement != "generalist"
+    return arm.arrangement in ("trunk", "independent")
 
 
 def _generalist(arm: Arm) -> bool:

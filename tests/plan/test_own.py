@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bayeslaw.errors import PlanError
+from bayeslaw.laws import Run
 from bayeslaw.plan import evaluate_plan
 from bayeslaw.plan.own import read_own
 from tests.plan import drawn
+from tests.plan.test_offset import contrast, replayed, sure
 
 FITTED = drawn.ensemble("additive", 2)
 
@@ -30,6 +34,10 @@ def test_a_table_of_designs_is_read_by_name_and_branch(tmp_path):
     [
         ("params\n1B\n", "no column 'pretrain_tokens'"),
         ("params,pretrain_tokens\n", "there are no designs"),
+        (
+            "params,pretrain_tokens,recipe\n1,1,replay\n1,1,relay\n",
+            "row 2: replay is ''(.|\n)*row 3: recipe is 'relay'",
+        ),
         ("params,pretrain_tokens\nbig,-1\n", "row 2: params is 'big'(.|\n)*pretrain_tokens is"),
         ("params,pretrain_tokens,branch\n1,1,law\n", "unknown branch 'law'; the fit has d0, d1"),
         ("design,params,pretrain_tokens,branch\na,1,1,d0\n", "'a' has no row for branch 'd1'"),
@@ -58,3 +66,58 @@ def test_the_optimum_itself_is_scored_as_the_optimum():
     assert served == pytest.approx(1e20 + 2e10 * best.run.params[0])
     with pytest.raises(PlanError, match="no designs"):
         evaluate_plan(FITTED, {})
+
+
+# --- designs of other ways to train
+
+
+def tried():
+    """A fit with runs of `joint`, `scratch` and a share of replay."""
+    fitted = replayed(sure(), {0.1: 0.02})
+    more = (contrast(fitted, w, lambda k, r: 0.02 * r) for w in ("joint", "scratch"))
+    return replace(fitted, contrasts=(*fitted.contrasts, *more))
+
+
+@pytest.mark.parametrize("arrangement", ["trunk", "joint", "scratch", "trunk, replay 0.1"])
+def test_an_optimum_of_every_way_is_scored_as_itself_from_a_table(tmp_path, arrangement):
+    from bayeslaw.plan import plan
+
+    fitted = tried()
+    best = plan(fitted, 1e20, draws=200, kind="mean").by_arrangement[arrangement]
+    recipe = {"trunk": "", "trunk, replay 0.1": "replay"}.get(arrangement, arrangement)
+    rows = ["design,params,pretrain_tokens,specialize_tokens,branch,recipe,replay"]
+    for d, n, first, second in zip(FITTED.domains, *best.run[:3], strict=True):
+        rows.append(
+            f"mine,{n!r},{first!r},{second!r},{d},{recipe},{0.1 if 'replay' in recipe else ''}"
+        )
+    file = tmp_path / "d.csv"
+    file.write_text("\n".join(rows).replace("np.float64(", "").replace(")", ""))
+    mine = read_own(file, FITTED.domains)
+    answer = evaluate_plan(fitted, mine, draws=200, kind="mean")
+    same = next(o for o in answer.others if o.name == "mine")
+    assert same.arrangement == arrangement
+    assert answer.flops == pytest.approx(1e20)
+    np.testing.assert_allclose(same.totals, best.totals, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("design", "said"),
+    [
+        (("joint", (1e8, 1e9, [1e8, 2e8])), "one model with the same specialize_tokens for every"),
+        (("scratch", (1e8, 1e9, 1e8)), "is of 'scratch' and has pretrain_tokens"),
+        (("trunk", (1e8, [1e9, 0.0], 1e8)), "has no pretrain_tokens for every domain"),
+        (("relay", (1e8, 1e9, 1e8)), "is of 'relay', which is none of trunk"),
+        (("trunk, replay 0.3", (1e8, 1e9, 1e8)), "'trunk, replay 0.3', which is none of"),
+    ],
+)
+def test_designs_that_an_arrangement_cannot_be_are_refused_with_the_reason(design, said):
+    name, sizes = design
+    with pytest.raises(PlanError, match=said):
+        evaluate_plan(tried(), {"mine": (name, Run(*sizes))}, draws=200)
+
+
+def test_designs_that_no_run_speaks_of_are_refused_with_the_reason():
+    with pytest.raises(PlanError, match="is of 'joint', which is not assessable: no runs of"):
+        evaluate_plan(FITTED, {"mine": ("joint", Run(1e8, 1e9, 1e8))})
+    with pytest.raises(PlanError, match="is of 'scratch', which is not assessable"):
+        evaluate_plan(FITTED, {"mine": Run(1e8, 0.0, 1e8)})

@@ -24,6 +24,7 @@ KEYS = {
     "architecture", "unsnapped", "chances",
     "shadow_price", "limits", "laws", "priors", "certificate", "experts", "replay", "cost",
     "embeddings", "draws", "seed", "stretch", "arrangements", "distill", "objective", "routing",
+    "recipe", "recipes",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 from bayeslaw.cost import CostLaw
 from bayeslaw.errors import FitError, PlanError, SweepError
 from bayeslaw.infer.source import Source
-from bayeslaw.sweep import SweepSpec, cells, read_sweep
+from bayeslaw.sweep import SecondStage, SweepSpec, cells, read_sweep
 from bayeslaw.verify import arms_of, read_plan
 from bayeslaw.verify.training import Training
 from tests.verify.planned import DOMAINS, PLAN, plan_file, written
@@ -153,6 +153,9 @@ def test_a_sweep_of_other_domains_is_refused(tmp_path):
         ),
         ({"weights": {"d0": 0, "d1": 0}}, ["all are 0"]),
         ({"params": 0}, ["params: must be more than 0"]),
+        ({"recipe": {"name": "joint", "level": 0.5}}, ["recipe: is {'name': 'joint'"]),
+        ({"recipe": {"name": "replay", "level": -1}}, ["a level above 0"]),
+        ({"recipe": "replay"}, ["recipe: is 'replay'; it must name replay or distill"]),
     ],
 )  # fmt: skip
 def test_all_faults_of_a_plans_file_come_at_once(tmp_path, changed, parts):
@@ -212,3 +215,44 @@ def test_tokens_of_a_size_that_can_be_built_spend_the_same_by_the_plans_count(tm
 def test_a_cost_that_is_none_is_refused(tmp_path, said):
     with pytest.raises(PlanError, match="cost: "):
         plan_file(tmp_path, cost=said)
+
+
+# --- branches of another recipe
+
+REPLAY = {"recipe": {"name": "replay", "level": 0.15}}
+DISTILL = {"recipe": {"name": "distill", "level": 0.5}}
+
+
+def baselines(*more):
+    plain = {"recipe": {"name": "plain", "level": None}}
+    trunk = {n: PLAN[n] for n in ("arrangement", "params", "pretrain_tokens", "specialize_tokens")}
+    other = {"recipe": {"name": "replay", "level": 0.3}}
+    return [
+        {"name": "trunk", **trunk, **plain}, {"name": "trunk, replay 0.3", **trunk, **other},
+        *PLAN["baselines"], *more,
+    ]  # fmt: skip
+
+
+def test_a_plan_of_another_recipe_is_trained_so_beside_the_plain_trunk(tmp_path):
+    arms = {a.name: a for a in arms_of(plan_file(tmp_path, **REPLAY, baselines=baselines()))}
+    assert arms["plan"].stage == "replay 0.15"
+    assert arms["trunk"].stage == "branch"
+    assert "trunk, replay 0.3" not in arms
+    assert not arms["plan"].assessable
+    assert arms["plan"].flops == arms["trunk"].flops
+    held = arms_of(plan_file(tmp_path, **DISTILL))[0]
+    assert held.flops == pytest.approx(24e6 * (1e8 + 4 / 3 * 4e7))  # 8 N a token
+
+
+def test_the_sweep_of_the_arms_has_the_recipe_as_the_first_sweep_had_it(tmp_path):
+    ours = [*SWEEP.second_stage, SecondStage(recipe="distill", distill=0.5, teacher="cooled")]
+    spec = SWEEP.model_copy(update={"second_stage": tuple(ours)})
+    small(tmp_path)
+    said = json.loads((tmp_path / "plan.json").read_text())
+    (tmp_path / "plan.json").write_text(json.dumps(said | DISTILL))
+    plan = read_plan(tmp_path / "plan.json")
+    training = Training.of(spec, arms_of(plan), plan.weights, 1, tmp_path / "out")
+    found = cells(read_sweep(training.write()), "digest", DOMAINS)
+    held = [m for m in found.models if m.second and m.second_stage.recipe == "distill"]
+    assert len(held) == 2
+    assert all(m.second_stage.teacher == "cooled" for m in held)

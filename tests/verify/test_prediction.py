@@ -102,3 +102,30 @@ def test_what_is_drawn_from_the_forecast_is_covered(tmp_path):
     worse = Runs.from_table(data.assign(loss=loss * 1.5))
     assert verify(fitted("joint", "scratch"), plan, worse,
                   named=data["arm"].tolist()).everywhere.coverage90 < 0.1  # fmt: skip
+
+
+def test_a_recipe_is_forecast_by_what_its_level_differs_by(tmp_path):
+    plan = plan_file(tmp_path, recipe={"name": "replay", "level": 0.15})
+    arm = arms_of(plan)[0]
+    joint = contrast("joint")
+    levels = [
+        replace(joint, way="replay", level=np.full(len(joint), level),
+                log_loss=joint.log_loss - EFFECTS["joint"] + effect)
+        for level, effect in ((0.15, 0.05), (0.5, 0.4))
+    ]  # fmt: skip
+    both = {n: np.concatenate([getattr(c, n) for c in levels]) for n in vars(joint) if n != "way"}
+    predictor = Predictor(replace(posterior(), contrasts=(Contrast("replay", **both),)))
+    assert predictor.source(arm) == "replay 0.15: 16 measured losses"
+    run = Run(arm.params, arm.pretrain_tokens, arm.specialize_tokens)
+    usual = np.log(posterior().losses(run, "mean")).mean(0)
+    found = np.log(predictor.losses(run, [arm.stage] * 2, "mean")).mean(0)
+    assert found == pytest.approx(usual + 0.05, abs=0.01)
+    assert predictor.source(replace(arm, stage="replay 0.25")) is None
+    # Rows of the plan are known by their recipe and share.
+    rows = rows_of(arm)
+    data = pd.DataFrame([r | {"recipe": "replay", "replay": 0.15} for r in rows]).drop(
+        columns="arm"
+    )
+    said = verify(predictor.fitted, plan, Runs.from_table(data)).to_json()
+    assert {r["arm"] for r in said["arms"]} == {"plan"}
+    assert all(r["forecast"] for r in said["arms"])
