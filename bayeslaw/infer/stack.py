@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
 
-from bayeslaw.infer.diagnose import pareto_k
-from bayeslaw.infer.model import STUDENT_DF, Likelihood
+from bayeslaw.infer.density import log_density, mixture
+from bayeslaw.infer.favour import centre, lineage_elpd
+from bayeslaw.infer.model import Likelihood
 from bayeslaw.infer.posterior import Posterior
 from bayeslaw.infer.refit import Predicted
 from bayeslaw.laws import Law
@@ -56,16 +56,6 @@ def origins_of(runs: Runs, within: np.ndarray | None = None) -> list[np.ndarray]
 MIN_TRAIN = 6  # runs; fewer say nothing about a law of three terms
 
 
-def log_density(p: Predicted, log_loss: np.ndarray, likelihood: Likelihood) -> np.ndarray:
-    """log p(run | draw), (draw, run)."""
-    z = (log_loss - p.run) / p.scale
-    if likelihood == "normal":
-        return -0.5 * z**2 - np.log(p.scale) - 0.5 * np.log(2 * np.pi)
-    v = STUDENT_DF
-    constant = gammaln((v + 1) / 2) - gammaln(v / 2) - 0.5 * np.log(v * np.pi)
-    return constant - (v + 1) / 2 * np.log1p(z**2 / v) - np.log(p.scale)
-
-
 def behind(density: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """By how many nats a run each law (law, run) predicted worse than the best, and the standard
     error of that over groups of runs."""
@@ -75,15 +65,20 @@ def behind(density: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def weigh(
-    density: np.ndarray, groups: np.ndarray, families: Sequence[str] = (), seed: int = 0
+    density: np.ndarray,
+    groups: np.ndarray,
+    families: Sequence[str] = (),
+    seed: int = 0,
+    favour: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Stacking weights, and their sd, from log predictive densities (law, run).
 
-    The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ + (c/K) Σₖ log wₖ: the score of the mixture, and a
+    The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ + c Σₖ fₖ log wₖ: the score of the mixture, and a
     Dirichlet prior that is worth c = `PRIOR` groups. Without the prior the law that predicted the
     smaller part's neighbours best gets nearly all, and what laws disagree about further out is lost
-    (`docs/log.md`). They are averaged over Bayesian bootstraps v of the groups, so that a few runs
-    do not decide alone (Yao et al. 2018, arXiv:1704.02030).
+    (`docs/log.md`). Its centre f is `favour` (law,), by default all laws alike. They are averaged
+    over Bayesian bootstraps v of the groups, so that a few runs do not decide alone (Yao et al.
+    2018, arXiv:1704.02030).
 
     Weight 0 have: of each family all but the best; a law that is behind the best by more than
     `HOPELESS` nats a run, surely so, and adds nothing to it.
@@ -92,7 +87,8 @@ def weigh(
     """
     weight, sd = np.zeros(len(density)), np.zeros(len(density))
     stands = _heads(density.mean(1), families or list(map(str, range(len(density)))))
-    weight[stands], sd[stands] = _weighed(density[stands], groups, seed)
+    f = np.ones(len(density)) if favour is None else favour
+    weight[stands], sd[stands] = _weighed(density[stands], groups, seed, f[stands])
     return weight, sd
 
 
@@ -105,7 +101,9 @@ def _heads(score: np.ndarray, families: Sequence[str]) -> np.ndarray:
     return np.array(sorted(heads.values()))
 
 
-def _weighed(density: np.ndarray, groups: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _weighed(
+    density: np.ndarray, groups: np.ndarray, seed: int, favour: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     laws = len(density)
     if laws == 1:
         return np.ones(1), np.zeros(1)
@@ -113,7 +111,7 @@ def _weighed(density: np.ndarray, groups: np.ndarray, seed: int) -> tuple[np.nda
     p = np.exp(density - density.max(0)) + 1e-12  # a law that is certain and wrong stays in reach
     gap, se = behind(density, groups)
     adds = _stacked(p, np.ones((1, p.shape[1])) / p.shape[1], np.ones(laws), 0.0)[0] >= ADDS
-    hopeful = ((gap <= HOPELESS + 2 * se) | adds).astype(float)
+    hopeful = np.where((gap <= HOPELESS + 2 * se) | adds, favour, 0.0)
     v = np.random.default_rng(seed).dirichlet(np.ones(len(names)), REPLICATES)[:, member]
     v /= v.sum(1, keepdims=True)
     known = len(names) + PRIOR
@@ -125,8 +123,8 @@ def _weighed(density: np.ndarray, groups: np.ndarray, seed: int) -> tuple[np.nda
 
 def _stacked(p: np.ndarray, v: np.ndarray, among: np.ndarray, share: float) -> np.ndarray:
     """Weights (replicate, law) by expectation-maximisation. p: densities (law, run); v: weights of
-    the runs (replicate, run), each summing to 1; among: 1 for a law that may have weight; share: of
-    what is known, that is the prior's."""
+    the runs (replicate, run), each summing to 1; among: the prior's centre, up to a factor, 0 for a
+    law that may have no weight; share: of what is known, that is the prior's."""
     prior = among / among.sum()
     w = np.tile(prior, (len(v), 1))
     for _ in range(STEPS):
@@ -154,9 +152,7 @@ def standings(
         [
             np.concatenate(
                 [
-                    (logsumexp(log_density(p, log_loss, likelihood), axis=0) - np.log(len(p.run)))[
-                        test
-                    ]
+                    mixture(log_density(p, log_loss, likelihood))[test]
                     for p, test in zip(predicted[n], tests, strict=True)
                 ]
             )
@@ -165,7 +161,10 @@ def standings(
     )
     density = np.maximum(np.nan_to_num(density, nan=-1e3), -1e3)
     groups = np.concatenate([lineage[test] for test in tests])
-    weight, sd = weigh(density, groups, [law.family for law in laws], seed)
+    favour = centre(
+        log_loss, lineage, [predicted[n] for n in names], origins, tests, likelihood, seed
+    )
+    weight, sd = weigh(density, groups, [law.family for law in laws], seed, favour)
     gap, se = behind(density, groups)
     return tuple(
         Standing(
@@ -201,10 +200,6 @@ def leave_one_out(m: Posterior) -> Loo | None:
         return None
     density = m.tree["log_likelihood"]["log_loss"].to_numpy().astype(float)
     trunk = m.tree["constant_data"]["trunk"].to_numpy()
-    names = np.unique(trunk)
-    density = density.reshape(-1, density.shape[-1])
-    by_trunk = np.stack([density[:, trunk == k].sum(1) for k in names])
-    found = [pareto_k(-one) for one in by_trunk]
-    elpd = np.array([logsumexp(w + one) for (w, _), one in zip(found, by_trunk, strict=True)])
+    elpd, k_hat = lineage_elpd(density.reshape(-1, density.shape[-1]), trunk)
     se = float(elpd.std() * np.sqrt(len(elpd)))
-    return Loo(float(elpd.sum()), se, max(k for _, k in found))
+    return Loo(float(elpd.sum()), se, float(k_hat.max()))

@@ -11,9 +11,11 @@ from bayeslaw import FitError, Runs, find_law, fit
 from bayeslaw.infer.allowed import allowed, left_out, spoken_of
 from bayeslaw.infer.assess import LEAST, kept, mixed
 from bayeslaw.infer.compare import comparison
+from bayeslaw.infer.density import log_density, mixture
+from bayeslaw.infer.favour import TRUST, centre, evenly, expected_density, favours, shortfall
 from bayeslaw.infer.fit import usable
 from bayeslaw.infer.refit import Predicted
-from bayeslaw.infer.stack import Standing, log_density, origins_of, untested, weigh
+from bayeslaw.infer.stack import Standing, origins_of, untested, weigh
 from bayeslaw.runs import compute_of, lineages_of
 from tests.conftest import simulated, two_stage
 from tests.fitted import single
@@ -71,6 +73,79 @@ def test_log_density_is_that_of_the_likelihood():
     p = Predicted(np.zeros((1, 3)), np.zeros((1, 3)), np.full((1, 3), 0.5))
     y = np.array([-1.0, 0.0, 2.0])
     np.testing.assert_allclose(log_density(p, y, "normal")[0], norm(0, 0.5).logpdf(y))
+
+
+# --- what the smaller runs speak for
+
+
+def test_laws_that_all_runs_speak_for_are_favoured_where_they_held_further_out():
+    inside = np.stack([np.full(40, 1.0), np.full(40, 0.5), np.full(40, -1.0)])
+    trusted = favours(inside, 0.0)
+    assert trusted[0] > 0.98
+    assert trusted.sum() == pytest.approx(1.0)
+    # exp(-10): the larger runs were nothing like what that law said.
+    np.testing.assert_allclose(favours(inside, 10 * TRUST), np.full(3, 1 / 3), atol=1e-3)
+    assert trusted[0] > favours(inside, TRUST)[0] > favours(inside, 2 * TRUST)[0] > 0.4
+
+
+def test_few_lineages_favour_none_surely():
+    rng = np.random.default_rng(0)
+    few = favours(rng.standard_normal((3, 4)), 0.0)
+    assert few.max() < 0.75
+
+
+def test_a_law_that_is_right_falls_short_of_nothing_and_one_that_is_sure_and_wrong_does():
+    rng = np.random.default_rng(0)
+    spread = 0.02 * rng.standard_normal((400, 1)) + np.zeros((1, 60))
+    said = Predicted(spread, spread, np.full((400, 60), 0.01))
+    groups = np.arange(60) // 3
+    expected = expected_density(said, "normal")
+    # Normal around 0 with both variances: the entropy, -log σ - (1 + log 2π) / 2
+    sd = np.hypot(0.02, 0.01)
+    assert expected.mean() == pytest.approx(-np.log(sd) - 0.5 * (1 + np.log(2 * np.pi)), abs=0.1)
+    short = []
+    for seed in range(20):
+        y = 0.02 * np.random.default_rng(seed).standard_normal() + 0.01 * rng.standard_normal(60)
+        short.append(shortfall(expected, mixture(log_density(said, y, "normal")), groups))
+    assert abs(np.median(short)) < 0.5 * 20
+    wrong = mixture(log_density(said, np.full(60, 0.2), "normal"))
+    assert shortfall(expected, wrong, groups) > 100
+
+
+def test_of_many_lineages_some_are_looked_at_evenly():
+    groups = np.repeat(np.arange(1000), 3)
+    kept = evenly(groups, 256)
+    assert len(np.unique(groups[kept])) == 250
+    assert np.ptp(groups[kept]) > 990
+    assert evenly(np.arange(10)).all()
+
+
+def wave(seed, lineages, runs, bent=0.0):
+    """Two laws' predictions of lineages, the first right; and log losses, bent in the larger
+    half."""
+    rng = np.random.default_rng(seed)
+    count = lineages * runs
+    y = 0.01 * rng.standard_normal(count) + bent * (np.arange(count) >= count // 2)
+    draws = 0.002 * rng.standard_normal((400, 1)) + np.zeros((1, count))
+    scale = np.full((400, count), 0.01)
+    tilt = 0.02 * np.where(np.arange(count) % 2, 1, -1)
+    laws = [[Predicted(m, m, scale)] for m in (draws, draws + tilt)]
+    train = np.arange(count) < count // 2
+    return y, np.arange(count) // runs, laws, [train], [~train], "normal"
+
+
+def test_what_is_favoured_is_the_law_of_the_smaller_runs_where_it_held_for_the_larger():
+    assert centre(*wave(0, 40, 1))[0] > 0.95
+    np.testing.assert_allclose(centre(*wave(0, 40, 1, bent=0.1)), 0.5, atol=0.01)
+
+
+def test_lineages_that_cannot_be_left_out_favour_none():
+    """Few of many runs, each of which decides the fit: k-hat says so."""
+    rng = np.random.default_rng(0)
+    y, lineage, laws, *rest = wave(0, 4, 30)
+    wide = 0.1 * rng.standard_normal((400, 1)) + 0 * laws[0][0].run
+    laws = [[Predicted(wide, wide, laws[0][0].scale)], laws[1]]
+    np.testing.assert_allclose(centre(y, lineage, laws, *rest), 0.5, atol=1e-3)
 
 
 def test_origins_leave_out_whole_lineages_the_largest():
