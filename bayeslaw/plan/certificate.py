@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bayeslaw.laws import Run
 from bayeslaw.plan import stakes as compiled
 from bayeslaw.plan.optimum import Optimum, balance, optimise
 from bayeslaw.plan.outlook import Outlook
@@ -62,14 +60,15 @@ class Certificate:
 def certify(asked: Question, optimum: Optimum) -> Certificate:
     """Look at an optimum again, from other sides. Within `double()`."""
     asked, space = asked.of(optimum.arrangement), asked.space(optimum.arrangement)
-    here = float(_risk(asked, [optimum.run])[0])
+    here = float(_risk(asked, np.stack(optimum.run[:3])[None])[0])
     starts = space.starts()
     if asked.risk != MEAN or asked.chances is not None:
         starts = starts[:: max(1, len(starts) // OTHERS)][:OTHERS]
-    ended = [optimise(asked, optimum.arrangement, start=u).run for u in starts]
+    runs = [optimise(asked, optimum.arrangement, start=u).run for u in starts]
+    ended = np.stack([np.stack(run[:3]) for run in runs])
     every = np.array([here, *_risk(asked, ended)])
     agree = int((every <= np.nanmin(every) + AGREE).sum())
-    grid = [space.design(u) for u in space.grid(GRID)]
+    grid = np.moveaxis(space.fields(space.grid(GRID)), 0, 1)
     started, gridded = (_gap(f, here) for f in (every[1:], _risk(asked, grid)))
     near = AGREE if optimum.over is None else ROUGHLY
     slope = _gradient(asked, optimum)
@@ -91,7 +90,8 @@ def convex(asked: Question) -> bool | None:
     if asked.chances is not None:
         return None
     powers = all(_sum_of_powers(asked.outlook, i) for i in range(len(asked.outlook.curves.laws)))
-    curves_alone = asked.outlook.beyond is None and asked.outlook.offset is None
+    others = (asked.outlook.beyond, asked.outlook.offset, asked.outlook.routed)
+    curves_alone = all(part is None for part in others)
     return True if powers and curves_alone else None
 
 
@@ -115,8 +115,8 @@ def _gradient(asked: Question, optimum: Optimum) -> float | None:
     return float(np.abs(np.where(free, whole, 0.0)).max())
 
 
-def _risk(asked: Question, runs: Sequence[Run]) -> np.ndarray:
-    fields = np.stack([np.stack(run[:3]) for run in runs])
+def _risk(asked: Question, fields: np.ndarray) -> np.ndarray:
+    """Of designs (design, 3, domain)."""
     losses, _, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
     if asked.chances is None:
         return np.asarray(risks)

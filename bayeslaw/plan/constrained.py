@@ -90,4 +90,4 @@ def _descended(
 
 
 def _losses(asked: Question, space: Space, u: np.ndarray) -> np.ndarray:
-    return np.asarray(losses_of()(asked.outlook, np.stack(space.design(u)[:3])))
+    return np.asarray(losses_of()(asked.outlook, space.fields(u)))

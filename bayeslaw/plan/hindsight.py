@@ -93,8 +93,8 @@ def hindsight(
         space, outlook = asked.space(name), asked.of(name).outlook
         if step > 1:
             outlook = jax.device_put(outlook.some(step))
-        starts = np.stack([*space.starts(), optimum.point])
-        tried = np.stack([np.stack(space.design(u)[:3]) for u in starts])
+        starts = np.concatenate([space.starts(), optimum.point[None]])
+        tried = np.moveaxis(space.fields(starts), 0, 1)
         each = np.asarray(compiled.totals()(outlook, tried, weights))
         first = starts[np.nan_to_num(each, nan=np.inf).argmin(0)]
 
@@ -104,7 +104,7 @@ def hindsight(
             space: Space = space,
             seen: Outlook = outlook,
         ) -> Seen:
-            designs = np.stack(space.design(u)[:3])
+            designs = space.fields(u)
             found = compiled.bends_each()(seen, designs, weights)
             value, in_logs, blocks = map(np.asarray, found)
             return bent(space, u, value, in_logs, blocks, fence)
@@ -113,7 +113,7 @@ def hindsight(
             return newton(space, look(u, fence), lambda v: look(v, fence), ENOUGH)
 
         def loss(u: np.ndarray, space: Space = space, seen: Outlook = outlook) -> np.ndarray:
-            designs = np.stack(space.design(u)[:3])
+            designs = space.fields(u)
             return np.asarray(compiled.totals_each()(seen, designs, weights))
 
         # Where the bounds allow less than the budget, the greatest design is the only one.
@@ -127,10 +127,10 @@ def hindsight(
             fewer = loss(space.spent(lower, less)) < loss(points)
             points = np.where(fewer[:, None, None], lower, points)
             points = _polished(space, points, np.where(fewer, less, 0.0), loss)
-        designs = np.stack(space.design(points)[:3])
+        designs = space.fields(points)
         exact = np.asarray(compiled.totals_each()(outlook, designs, weights))
         # Where rounding the sweep's edge led astray, the best start stands.
-        started = np.stack(space.design(first)[:3])
+        started = space.fields(first)
         better = exact <= each.min(0)
         designs = np.where(better[:, None], designs, started)
         losses.append(np.where(better, exact, each.min(0)))
@@ -146,12 +146,12 @@ def _below(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What each draw would rather spend, as the log of a share of the budget, and its optimum at
     about that: the best of a coarse grid, then Newton's method."""
-    starts = np.stack(space.grid(COARSE))
+    starts = space.grid(COARSE)
     least, less = np.full(outlook.draws, np.inf), np.zeros(outlook.draws)
     first = np.repeat(starts[:1], outlook.draws, 0)
     for by in LESS:
         points = space.spent(starts, by)
-        tried = np.stack([np.stack(space.design(u)[:3]) for u in points])
+        tried = np.moveaxis(space.fields(points), 0, 1)
         each = np.asarray(compiled.totals()(outlook, tried, weights))
         each = np.nan_to_num(each, nan=np.inf)
         which, value = each.argmin(0), each.min(0)

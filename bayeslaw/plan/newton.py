@@ -73,16 +73,18 @@ def newton(space: Space, seen: Seen, look: Callable[[np.ndarray], Seen], enough:
 
 
 def tempered(blocks: np.ndarray, prices: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A Hessian, with what a domain has of its own made positive.
+    """A Hessian, with what a domain has of its own (the numbers of its coordinates) made positive.
 
     Where D′ is too short to matter, the loss in log D′ bends down nearly as much as the price bends
     up, and a Newton step would leap: at least a part of the price stays.
     """
-    own = np.flatnonzero(own)
     if not len(own):
         return blocks
     at = (..., own[:, None], own)
-    values, vectors = _eigh(blocks[at])
+    if len(own) == 1:
+        blocks[at] = np.maximum(np.abs(blocks[at]), LEAST * prices[at])
+        return blocks
+    values, vectors = np.linalg.eigh(blocks[at])
     turned = np.swapaxes(vectors, -1, -2)
     least = LEAST * ((turned @ prices[at]) * turned).sum(-1)
     blocks[at] = (vectors * np.maximum(np.abs(values), least)[..., None, :]) @ turned
@@ -105,9 +107,10 @@ def equal_cost_step(space: Space, seen: Seen, damping: np.ndarray) -> np.ndarray
         # What would leave the box goes as far as its edge, and the rest is solved again.
         given = np.where(crossing, np.clip(ahead, space.low, space.high) - u, given)
         free = free & ~crossing
-    for some in (space.own, space.shared):
-        furthest = np.abs(step[..., some]).max(2, initial=LONGEST, keepdims=True)
-        step[..., some] *= LONGEST / furthest
+    if np.abs(step).max() > LONGEST:
+        for some in (space.own, space.shared):
+            furthest = np.abs(step[..., some]).max(2, initial=LONGEST, keepdims=True)
+            step[..., some] *= LONGEST / furthest
     return step
 
 
@@ -118,7 +121,7 @@ def _equal_cost(
 
     free: which coordinates move; the others move by `given`.
     """
-    own, shared = np.flatnonzero(space.own), np.flatnonzero(space.shared)
+    own, shared = space.own_at, space.shared_at
     slopes, blocks, cost = seen.slopes, seen.blocks, seen.cost
     if given.any():
         slopes = slopes + (blocks @ given[..., None])[..., 0]
@@ -155,14 +158,12 @@ def _solve(
     blocks: np.ndarray, columns: np.ndarray, scale: np.ndarray, damping: np.ndarray
 ) -> np.ndarray:
     """|H|⁻¹ b of every block: directions of negative curvature are gone down, not up."""
-    values, vectors = _eigh(blocks)
+    if blocks.shape[-1] == 1:
+        wide = _wide(scale, blocks.ndim)
+        return columns / (
+            np.maximum(np.abs(blocks), 1e-10 * wide) + _wide(damping * scale, blocks.ndim)
+        )
+    values, vectors = np.linalg.eigh(blocks)
     wide = _wide(scale, values.ndim)
     values = np.maximum(np.abs(values), 1e-10 * wide) + _wide(damping, values.ndim) * wide
     return vectors @ ((np.swapaxes(vectors, -1, -2) @ columns) / values[..., None])
-
-
-def _eigh(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and vectors; of 1 × 1 blocks without asking LAPACK."""
-    if blocks.shape[-1] == 1:
-        return blocks[..., 0], np.ones_like(blocks)
-    return np.linalg.eigh(blocks)

@@ -58,15 +58,15 @@ class Problem:
         return Seen(u, value, slopes, blocks, cost, price)
 
     def _fields(self, u: np.ndarray) -> np.ndarray:
-        return np.stack(self.space.design(u[0])[:3])
+        return self.space.fields(u[0])
 
-    def best(self, starts: list[np.ndarray]) -> list[np.ndarray]:
+    def best(self, starts: np.ndarray) -> list[np.ndarray]:
         """The best start; and where that has next to no second stage, the best that has one."""
-        fields = np.stack([np.stack(self.space.design(u)[:3]) for u in starts])
+        fields = np.moveaxis(self.space.fields(starts), 0, 1)
         found = compiled.totals()(self.outlook, fields, self.stakes.weights)
         values = np.nan_to_num(np.asarray(found).mean(1), nan=np.inf)
         least = int(values.argmin())
-        split = np.array([u[0, 2] for u in starts])
+        split = starts[:, 0, 2]
         longer = split > split.min()
         if longer[least] or not longer.any():
             return [starts[least]]
@@ -145,7 +145,7 @@ def bent(
     slopes, cost, price = priced(space, u, in_logs)
     prices = price[:, None, None, None] * space.shares(u)[1]
     blocks = space.exponents.T @ blocks @ space.exponents + prices
-    return Seen(u, value, slopes, tempered(blocks, prices, space.own), cost, price)
+    return Seen(u, value, slopes, tempered(blocks, prices, space.own_at), cost, price)
 
 
 def priced(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
@@ -98,6 +99,17 @@ class Question:
         return jax.device_put(Stakes(self.stakes.weights, np.zeros(draws), credence))
 
     def space(self, arrangement: str, pins: Mapping[str, float] | None = None) -> Space:
+        """Its designs at this budget."""
+        key = (arrangement, *sorted((pins or {}).items()))
+        if key not in self._spaces:
+            self._spaces[key] = self._space(arrangement, pins)
+        return self._spaces[key]
+
+    @cached_property
+    def _spaces(self) -> dict[tuple[Any, ...], Space]:
+        return {}
+
+    def _space(self, arrangement: str, pins: Mapping[str, float] | None) -> Space:
         two_stage = any(law.two_stage for law in self.outlook.curves.laws)
         kind = arrangement_of(arrangement)
         return Space(

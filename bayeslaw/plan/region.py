@@ -77,7 +77,7 @@ def near_optimal(asked: Question, optimum: Optimum, epsilon: float) -> Region:
 
     def inside(reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         points = space.inside(wide.point + reach[:, None, None] * step)
-        fields = np.stack([np.stack(space.design(p)[:3]) for p in points])
+        fields = np.moveaxis(space.fields(np.asarray(points)), 0, 1)
         losses, _, risks = compiled.scores(asked.risk)(asked.outlook, fields, asked.stakes)
         over = np.asarray(risks) - ceiling
         if asked.chances is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import product
 
@@ -53,6 +53,7 @@ class Space:
         self.stages = np.array([first, second])
         # T: the logs of N, D and D′ from u; nothing goes with the tokens of a stage that is absent.
         self.exponents = np.vstack([[1.0, 0, 0], self.tokens * self.stages[:, None]])
+        self.here = np.array([True, first, second])  # N, D and D′
         # Logs of the parts of the cost: of both stages for every term of the cost law, then of
         # serving where there is any; from logs of N, D and D′, and from u.
         levels = [[e, *stage] for _, e in cost.terms for stage in ((1.0, 0.0), (0.0, 1.0))]
@@ -61,6 +62,7 @@ class Space:
         self.present = np.array([True, True, first and second])
         self.own = np.array([name in arrangement.own for name in COORDINATES]) & self.present
         self.shared = self.present & ~self.own
+        self.own_at, self.shared_at = np.flatnonzero(self.own), np.flatnonzero(self.shared)
         # A stage that is trained once is a part of every domain's cost.
         once = np.array([not self.own[1], not arrangement.own])
         each = np.where(once, 1.0 / domains, [1.0, copies * arrangement.work])
@@ -102,10 +104,13 @@ class Space:
         """Logs of N, D and D′, (…, domain, 3); 0 of what is not there."""
         return u @ self.exponents.T
 
+    def fields(self, u: np.ndarray) -> np.ndarray:
+        """N, D and D′, (3, …, domain)."""
+        return np.moveaxis(np.exp(u @ self.exponents.T) * self.here, -1, 0)
+
     def design(self, u: np.ndarray) -> Run:
         """Fields of shape (domain,)."""
-        pretrain, specialize = np.moveaxis(np.exp(u @ self.tokens.T) * self.stages, -1, 0)
-        return Run(np.exp(u[..., 0]), pretrain, specialize)
+        return Run(*self.fields(u))
 
     def costs(self, u: np.ndarray) -> np.ndarray:
         """FLOPs of each domain's stages, a part for each term of the cost law, and of serving it
@@ -192,21 +197,26 @@ class Space:
         part = costs / costs.sum((-2, -1), keepdims=True)
         return part @ self.slopes, (part[..., None, :] * self.slopes.T) @ self.slopes
 
-    def starts(self) -> list[np.ndarray]:
-        """Designs with the same ratios for every domain, those with the shortest second stage
-        first: where D′ is next to nothing the loss is flat, and no gradient leads away."""
+    def starts(self) -> np.ndarray:
+        """Designs (design, domain, 3) with the same ratios for every domain, those with the
+        shortest second stage first: where D′ is next to nothing the loss is flat, and no gradient
+        leads away."""
         even = -np.log(self.domains) if not self.own[1] else 0.0
         ratios = ((2.0, 4.0, 6.0), (even - 3.0, even, even + 3.0))
         inside = [
             sorted({float(np.clip(r, lo, hi)) for r in rs}) if here else [0.0]
             for rs, (lo, hi), here in zip(ratios, self._hull(), self.present[1:], strict=True)
         ]
-        one = np.ones((self.domains, 1))
-        return [self.inside(one * [0.0, r, s]) for s, r in product(inside[1], inside[0])]
+        return self._alike([(r, s) for s, r in product(inside[1], inside[0])])
 
-    def grid(self, points: int) -> list[np.ndarray]:
-        """A coarse grid over the box, the same ratios for every domain; where an axis has no bound,
-        over what people train."""
+    def _alike(self, ratios: Sequence[tuple[float, float]]) -> np.ndarray:
+        """Designs (design, domain, 3) with the same ratios for every domain."""
+        each = np.insert(np.array(ratios), 0, 0.0, axis=1)
+        return self.inside(np.repeat(each[:, None], self.domains, axis=1))
+
+    def grid(self, points: int) -> np.ndarray:
+        """A coarse grid (design, domain, 3) over the box, the same ratios for every domain; where
+        an axis has no bound, over what people train."""
         usual = np.log(((1.0, 1e4), (1e-3 / self.domains, 1e2)))
         axes = [
             np.linspace(max(lo, few), max(min(hi, many), max(lo, few)), points) if here else [0.0]
@@ -214,8 +224,7 @@ class Space:
                 self._hull(), usual, self.present[1:], strict=True
             )
         ]
-        one = np.ones((self.domains, 1))
-        return [self.inside(one * [0.0, r, s]) for r, s in product(*axes)]
+        return self._alike(list(product(*axes)))
 
     def _hull(self) -> list[tuple[float, float]]:
         """The widest range of each ratio."""
