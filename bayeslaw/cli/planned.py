@@ -20,7 +20,12 @@ def named(design: dict[str, Any]) -> str:
     recipe = design.get("recipe")
     if recipe is None or recipe["level"] is None:
         return str(design["arrangement"])
-    return f"{design['arrangement']}, {recipe['name']} {recipe['level']:g}"
+    return f"{design['arrangement']} with {recipe['name']} {recipe['level']:g}"
+
+
+def short(design: dict[str, Any]) -> str:
+    """The same for a narrow column: a recipe is of a trunk."""
+    return named(design).removeprefix("trunk with ")
 
 
 def cautions(p: dict[str, Any]) -> list[str]:
@@ -59,8 +64,9 @@ def plan(p: dict[str, Any]) -> list[str]:
             f"{h['gpu_hours']:,.1f} hours of {h['device']} at {100 * h['mfu']:.3g} % of its "
             f"{h['precision']} peak{money}; {h['days']:,.2f} days on {h['count']}"
         )
+    whole = " (of the system)" if p.get("routing") is not None else ""
     for c in p["chances"]:
-        lines += folded(f"{c['limit']}: kept with {c['reached']:.3g}")
+        lines += folded(f"{c['limit']}{whole}: kept with {c['reached']:.3g}")
     if p["at_limit"]:
         lines += folded(f"held by {', '.join(p['at_limit'])}")
     if p["cost"]["overhead"] or p["cost"]["factor"] != 1:
@@ -146,7 +152,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
     rows = [
         [
             format_quantity(p["budget"]),
-            named(p),
+            short(p),
             *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{p['loss']['mean']:.4f}",
             interval(p["loss"]["interval"]),
@@ -176,7 +182,7 @@ def pareto(said: dict[str, Any]) -> list[str]:
     rows = [
         [
             *(f"{p['values'][name]:.5f}" for name in said["between"]),
-            named(p),
+            short(p),
             *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{p['extrapolation']:.3g}x",
         ]
@@ -389,7 +395,7 @@ def _laws(p: dict[str, Any]) -> list[str]:
         [
             a["law"],
             f"{a['weight']:.2f}",
-            named(a),
+            short(a),
             *(_mean(a[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{a['loss']:.4f}",
             f"{a['regret']:.4f}",

@@ -146,7 +146,9 @@ def plan(
     ] = None,
     routing: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Of `route --out`: what errs costs; with --forgetting."),
+        typer.Option(
+            metavar="FILE", help="Of `route --out`: decide on the whole system; with --forgetting."
+        ),
     ] = None,
     objective: Annotated[
         list[str] | None,

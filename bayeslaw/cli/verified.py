@@ -77,6 +77,11 @@ def priced(training: Training, said: str) -> dict[str, Any]:
 def verification(v: Verification) -> list[str]:
     lines = [f"budget {format_quantity(v.plan.flops)} FLOPs; forecasts are calibrated, at the "
              "measured designs"]  # fmt: skip
+    if v.plan.routed:
+        lines += folded(
+            "the plan minimised the loss of a whole system, its text sent by a router; here every "
+            "branch is judged on its own domain, where replay and distillation only cost"
+        )
     every = v.everywhere
     if every is not None:
         header = ["domain", "rows", "in 50%", "in 80%", "in 90%", "z", "sd", "CRPS", "error"]

@@ -77,7 +77,8 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...], own: bool = True) -> tupl
     }
     for way, other in (("replay", "distill"), ("distill", "replay")):
         alone = (t[way] > 0) & ~(t[other] > 0) & (recipe == way)
-        rows[way] = split & (t["branch"] == t["domain"]) & alone
+        # What the laws' own rows are is no other way.
+        rows[way] = split & (t["branch"] == t["domain"]) & alone & ~usual
     rows["experts"] &= t.loc[rows["experts"], "experts"].nunique() > 1  # or nothing to compare
     plain = t[usual].drop_duplicates(TWIN).set_index(TWIN)["loss"]
     found = [_contrast(way, t[rows[way]], plain, domains) for way in WAYS if rows[way].any()]
@@ -89,10 +90,9 @@ def _on_others(
 ) -> tuple[Contrast, ...]:
     away = (t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]) & (t["branch"] != "")
     recipe = t["recipe"].replace("", "plain")
-    held = away & (t["distill"] > 0) & ~(t["replay"] > 0) & (recipe == "distill")
-    key = [*TWIN, "branch"]
-    usual = t[away & (recipe == (recipes or ("",))[0])]
-    plain = usual.drop_duplicates(key).set_index(key)["loss"]
+    key, usual = [*TWIN, "branch"], away & (recipe == (recipes or ("",))[0])
+    held = away & (t["distill"] > 0) & ~(t["replay"] > 0) & (recipe == "distill") & ~usual
+    plain = t[usual].drop_duplicates(key).set_index(key)["loss"]
     return (_contrast("distill", t[held], plain, domains),) if held.any() else ()
 
 

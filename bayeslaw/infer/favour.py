@@ -37,29 +37,35 @@ def lineage_elpd(density: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, n
     return np.array(elpd), np.array([k for _, k in found])
 
 
-def favours(inside: np.ndarray, short: float, seed: int = 0) -> np.ndarray:
-    """Weights (law,), summing to 1: q times pseudo-BMA+ with log densities over `TEMPER`, and 1 - q
-    for all laws alike, q = exp(-short / `TRUST`).
+def favours(
+    inside: np.ndarray, short: float, families: Sequence[str] = (), seed: int = 0
+) -> np.ndarray:
+    """Weight of each law's family, (law,): q times pseudo-BMA+ with log densities over `TEMPER`,
+    and 1 - q for all families alike, q = exp(-short / `TRUST`). Over families they sum to 1.
 
     inside: log densities of lineages left out, (law, lineage). short: nats by which the law that
-    they favour predicted the larger runs worse than it said (`shortfall`). Pseudo-BMA+ averages
-    over Bayesian bootstraps of the lineages (Yao et al. 2018, arXiv:1704.02030).
+    they favour predicted the larger runs worse than it said (`shortfall`). families: (law,), see
+    `Law.family`; default: all different. Pseudo-BMA+ averages over Bayesian bootstraps of the
+    lineages (Yao et al. 2018, arXiv:1704.02030).
     """
     laws, count = inside.shape
+    member = np.array(families or list(map(str, range(laws))))
     v = np.random.default_rng(seed).dirichlet(np.ones(count), REPLICATES)
     each = softmax(count * (v @ inside.T) / TEMPER, axis=1).mean(0)
+    # What speaks for a law speaks for the one that stands for its family.
+    together = np.array([each[member == family].sum() for family in member])
     trust = np.exp(-max(0.0, short) / TRUST)
-    mixed = trust * each + (1 - trust) / laws + LEAST
-    return np.asarray(mixed / mixed.sum())
+    mixed = trust * together + (1 - trust) / len(set(member)) + LEAST
+    return np.asarray(mixed / (1 + LEAST * len(set(member))))
 
 
 def shortfall(expected: np.ndarray, found: np.ndarray, groups: np.ndarray) -> float:
-    """Nats a lineage, times lineages, by which log densities that were `found` (run,) are below
-    those `expected`, half a standard error on top; below 0 where a law was too modest."""
+    """Nats by which log densities that were `found` (run,) are below those `expected`, of as many
+    runs as there are lineages, one standard error on top; below 0 where a law was too modest."""
     gap, names = expected - found, np.unique(groups)
     sums = np.array([gap[groups == g].sum() for g in names])
     error = sums.std() * np.sqrt(len(names)) / len(gap)
-    return float(len(names) * (gap.mean() + error / 2))
+    return float(len(names) * (gap.mean() + error))
 
 
 def expected_density(p: Predicted, likelihood: Likelihood, seed: int = 0) -> np.ndarray:
@@ -92,6 +98,7 @@ def centre(
     trains: Sequence[np.ndarray],
     tests: Sequence[np.ndarray],
     likelihood: Likelihood,
+    families: Sequence[str] = (),
     seed: int = 0,
 ) -> np.ndarray:
     """`favours` of laws by what each predicted at every origin, (law,). predicted: of each law;
@@ -106,7 +113,7 @@ def centre(
     first = int(inside.sum(1).argmax())
     best, k_hat = predicted[first], left_out[first][1]
     if not (k_hat <= ROUGH).mean() > 0.5:  # few lineages of many runs: each decides the fit
-        return favours(inside, np.inf, seed)
+        return favours(inside, np.inf, families, seed)
     expected, found, groups = [], [], []
     for p, test in zip(best, tests, strict=True):
         some = test.copy()
@@ -117,4 +124,4 @@ def centre(
         groups.append(lineage[some])
     gap = (np.concatenate(part) for part in (expected, found, groups))
     short = shortfall(*gap)
-    return favours(inside, short if np.isfinite(short) else np.inf, seed)
+    return favours(inside, short if np.isfinite(short) else np.inf, families, seed)

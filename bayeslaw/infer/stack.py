@@ -76,9 +76,9 @@ def weigh(
     The weights maximise Σᵢ vᵢ log Σₖ wₖ pᵢₖ + c Σₖ fₖ log wₖ: the score of the mixture, and a
     Dirichlet prior that is worth c = `PRIOR` groups. Without the prior the law that predicted the
     smaller part's neighbours best gets nearly all, and what laws disagree about further out is lost
-    (`docs/log.md`). Its centre f is `favour` (law,), by default all laws alike. They are averaged
-    over Bayesian bootstraps v of the groups, so that a few runs do not decide alone (Yao et al.
-    2018, arXiv:1704.02030).
+    (`docs/log.md`). Its centre f is `favour` (law,), that of a law's family, by default all alike.
+    They are averaged over Bayesian bootstraps v of the groups, so that a few runs do not decide
+    alone (Yao et al. 2018, arXiv:1704.02030).
 
     Weight 0 have: of each family all but the best; a law that is behind the best by more than
     `HOPELESS` nats a run, surely so, and adds nothing to it.
@@ -161,10 +161,10 @@ def standings(
     )
     density = np.maximum(np.nan_to_num(density, nan=-1e3), -1e3)
     groups = np.concatenate([lineage[test] for test in tests])
-    favour = centre(
-        log_loss, lineage, [predicted[n] for n in names], origins, tests, likelihood, seed
-    )
-    weight, sd = weigh(density, groups, [law.family for law in laws], seed, favour)
+    families = [law.family for law in laws]
+    said = [predicted[n] for n in names]
+    favour = centre(log_loss, lineage, said, origins, tests, likelihood, families, seed)
+    weight, sd = weigh(density, groups, families, seed, favour)
     gap, se = behind(density, groups)
     return tuple(
         Standing(

@@ -282,7 +282,9 @@ class SumLaw(Law):
         return {n: level + jnp.log(p.shares[j]) + t for j, (n, t) in enumerate(terms.items())}
 
     def log_loss(self, x: Run, at: Anchor, p: Any) -> jax.Array:
-        # The sum of `log_terms`, with half as many logs and exponentials.
+        if type(self).log_terms is not SumLaw.log_terms:
+            return jnp.log(sum(jnp.exp(t) for t in self.log_terms(x, at, p).values()))
+        # The same sum, with half as many logs and exponentials.
         terms = self.terms(x, at, p)
         total = sum(p.shares[j] * jnp.exp(t) for j, t in enumerate(terms.values()))
         return jnp.log(p.level * at.loss * total)

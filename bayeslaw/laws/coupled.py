@@ -76,9 +76,6 @@ class Coupled(SumLaw):
         joint = jnp.log(p.level) + jnp.log(at.loss) + total + both / p.p_couple
         return {**apart, "size": joint + s - both, "data": joint + d - both}
 
-    def log_loss(self, x: Run, at: Anchor, p: Any) -> jax.Array:
-        return jnp.log(sum(jnp.exp(t) for t in self.log_terms(x, at, p).values()))
-
     def optimal_params(self, tokens: Any, at: Anchor, p: Any, power: Any = 1.0) -> Any:
         return self.law.optimal_params(tokens, at, p, power * p.p_couple)
 

@@ -4,7 +4,7 @@ best trunk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -26,8 +26,8 @@ from bayeslaw.plan.snap import snapped
 @dataclass(frozen=True)
 class Alternative:
     """One trunk at its best design, one thing about its branches chosen. run: fields (domain,), D′
-    of each branch. totals: Σ wₖ Lₖ, (draw,); losses: of each domain, (draw, domain). p_best:
-    probability that no other has a lower loss. forgetting: by how much more the branches lose on
+    of each branch. totals: Σ wₖ Lₖ, (draw,). p_best: probability that no other has a lower loss.
+    forgetting: by how much more the branches lose on
     other domains than their trunk would, (draw,) of another fit; None where there is none."""
 
     value: float
@@ -35,7 +35,6 @@ class Alternative:
     totals: np.ndarray
     risk: float
     p_best: float
-    losses: np.ndarray
     forgetting: np.ndarray | None = None
 
 
@@ -59,18 +58,18 @@ def by_experts(fitted: Ensemble, asked: Question) -> Alternatives:
         return Alternatives(unassessable=reason)
     if contrast is None:
         return Alternatives(unassessable="no two counts of experts were measured")
+    if asked.outlook.routed is not None:
+        return Alternatives(unassessable="the routing is to one branch of every domain")
     outlooks = _outlooks(fitted, asked, contrast)
     per_domain = [count / len(asked.names) for count in outlooks]
     return _compared(asked, list(outlooks), list(outlooks.values()), per_domain)
 
 
-def by_recipe(
-    fitted: Ensemble, way: str, found: Mapping[str, Candidate], losses: Callable[..., np.ndarray]
-) -> Alternatives:
+def by_recipe(fitted: Ensemble, way: str, found: Mapping[str, Candidate]) -> Alternatives:
     """Every level of a recipe that was measured, and none. Of replay by the laws, where they know
     it; else one pooled effect for each level.
 
-    found: arrangement -> its optimum; losses: of a candidate, (draw, domain).
+    found: arrangement -> its optimum.
     """
     if reason := ARRANGEMENTS["trunk"].unassessable(fitted):
         return Alternatives(unassessable=reason)
@@ -87,9 +86,7 @@ def by_recipe(
     least = np.min([c.totals for c in kept.values()], axis=0)
     return Alternatives(
         tuple(
-            Alternative(
-                level, c.run, c.totals, c.risk, float((c.totals <= least).mean()), losses(c)
-            )
+            Alternative(level, c.run, c.totals, c.risk, float((c.totals <= least).mean()))
             for level, c in kept.items()
         )
     )
@@ -153,7 +150,7 @@ def _compared(
     best_of = (totals <= totals.min(0)).mean(1)
     return Alternatives(
         tuple(
-            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p), s.losses[0])
+            Alternative(value, run, s.totals[0], float(s.risks[0]), float(p))
             for (value, run, s), p in zip(found, best_of, strict=True)
         )
     )

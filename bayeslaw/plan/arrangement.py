@@ -148,7 +148,19 @@ class Recipe(Trunk):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return f"trunk, {self.way} {self.level:g}"
+        return f"trunk with {self.said}"
+
+    @property
+    def said(self) -> str:
+        """Its way and level, which `Recipe.of` reads again: digits are those of the number."""
+        short = f"{self.level:g}"
+        return f"{self.way} {short if float(short) == self.level else repr(self.level)}"
+
+    @classmethod
+    def of(cls, said: str) -> Recipe:
+        """From `said`, as `replay 0.15`."""
+        way, level = said.split()
+        return cls(way, float(level))
 
     @property
     def kind(self) -> str:
@@ -168,7 +180,9 @@ class Recipe(Trunk):
     def unassessable(self, fitted: Ensemble) -> str:
         contrast = fitted.contrast(self.way)
         if contrast is None or self.level not in contrast.level:
-            return f"no runs of {self.way} {self.level:g}"
+            return f"no runs of {self.said}"
+        if any(m.law.rows != "own branch" for m in fitted.members):
+            return "the fit is of branches on other domains"
         return super().unassessable(fitted)
 
     def contrast(self, fitted: Ensemble) -> Contrast | None:
@@ -181,7 +195,8 @@ def _infinite(fitted: Ensemble, column: str) -> str:
     return ", ".join(w.name for w in laws if column in w.inputs and column not in w.may_be_zero)
 
 
-RECIPES = ("plain", "replay", "distill")  # of branches, to choose from
+RECIPES = ("plain", "replay", "distill")  # of branches; plain: as the runs that laws are fitted to
+ONE = ("generalist", "joint")  # of a single model: there are no branches
 DISTILLED = 4 / 3  # what a token costs that is held to the predictions of another model
 
 ARRANGEMENTS: dict[str, Arrangement] = {
@@ -200,11 +215,10 @@ def arrangements_of(fitted: Ensemble) -> dict[str, Arrangement]:
 
 
 def arrangement_of(name: str) -> Arrangement:
-    """By its name: one of `ARRANGEMENTS`, or a recipe as `trunk, replay 0.15`."""
+    """By its name: one of `ARRANGEMENTS`, or a recipe as `trunk with replay 0.15`."""
     if name in ARRANGEMENTS:
         return ARRANGEMENTS[name]
-    way, level = name.removeprefix("trunk, ").split()
-    return Recipe(way, float(level))
+    return Recipe.of(name.removeprefix("trunk with "))
 
 
 def kind_of(name: str) -> str:

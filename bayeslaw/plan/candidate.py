@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -86,7 +86,10 @@ def own_designs(designs: Mapping[str, Own], fitted: Ensemble) -> dict[str, Optim
     found, faults = {}, []
     every, domains = arrangements_of(fitted), len(fitted.domains)
     for name, given in designs.items():
-        named, run = ("", given) if isinstance(given, Run) else given
+        named, run = ("", given) if isinstance(given, Run) else _pair(given)
+        if run is None:
+            faults.append(f"design '{name}' is {given!r}; give a Run, or its arrangement and a Run")
+            continue
         if name in every or name in RULES:
             faults.append(f"design '{name}' has the name of a candidate of the plan's; rename it")
         wrong, fields = [], []
@@ -108,13 +111,19 @@ def own_designs(designs: Mapping[str, Own], fitted: Ensemble) -> dict[str, Optim
         faults += wrong
         if wrong:
             continue
-        full = Run(*fields)._replace(replay=run.replay)
+        full = Run(*fields)._replace(replay=float(np.mean(run.replay)))
         kind = named or _would_train(full)
         faults += [f"design '{name}' {why}" for why in _misfits(kind, full, every, fitted)]
         found[name] = Optimum(kind, full._replace(replay=0.0), (), np.empty(0))
     if faults:
         raise PlanError("the designs cannot be scored: " + "; ".join(faults))
     return found
+
+
+def _pair(given: Any) -> tuple[str, Run | None]:
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Run):
+        return str(given[0]), given[1]
+    return "", None
 
 
 def _would_train(run: Run) -> str:
@@ -135,10 +144,12 @@ def _misfits(
         yield f"is of '{kind}', which is none of {', '.join(every)}"
         return
     a = every[kind]
+    if run.replay and kind != Recipe("replay", run.replay).name:
+        yield f"is of '{kind}' and has replay {run.replay:g}"
     if reason := a.unassessable(fitted):
         yield f"is of '{kind}', which is not assessable: {reason}"
     for j, (size, stage) in enumerate(zip(SIZES[1:], a.stages, strict=True), 1):
-        if stage and size == "pretrain_tokens" and not run[j].all():
+        if stage and (j == 1 or not a.stages[0]) and not run[j].all():
             yield f"is of '{kind}' and has no {size} for every domain"
         if not stage and run[j].any():
             yield f"is of '{kind}' and has {size}"

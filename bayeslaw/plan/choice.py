@@ -52,6 +52,9 @@ class Choice:
                 allowed=tuple(a for a in self.allowed if a not in asked.mute),
                 not_assessable=(*self.not_assessable, *mute),
             )
+            if not spoken.allowed:
+                why = "; ".join(f"{a}: {reason}" for a, reason in mute)
+                raise PlanError(f"nothing to choose from: {why}")
             return spoken.within(replace(asked, mute={}))
         refused = {a: refusal(asked, a) for a in self.assessed}
         lacks = {a: unwanted(asked, a) or lacking(asked, a) for a in self.assessed}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bayeslaw.plan.arrangement import arrangement_of
 from bayeslaw.plan.bounds import LEVELS, RATIOS, UNBOUNDED, Bound
 from bayeslaw.plan.question import Question
 from bayeslaw.plan.space import SAME, Space
@@ -21,6 +22,12 @@ def refusal(asked: Question, arrangement: str) -> tuple[str, str]:
     if arrangement == "joint" and mixed:
         which = ", ".join(mixed)
         return f"its second stage mixes the domains: how often it sees {which} is not told", ""
+
+    if arrangement_of(arrangement).recipe == "replay" and (
+        ends := [n for n in ("general", *asked.names) if asked.has_end(n)]
+    ):
+        return f"its second stage mixes in general text: how often it sees {', '.join(ends)} is " \
+               "not told", ""  # fmt: skip
 
     def space(bounds: Sequence[Bound]) -> Space:
         return asked.bounded(asked.bounds.only(bounds)).space(arrangement)

@@ -45,7 +45,7 @@ class Wishes(TypedDict, total=False):
     cost: str
     objective: Mapping[str, float] | Sequence[str] | None
     accuracy: Any
-    recipes: Sequence[str] | None
+    recipes: str | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Constraints:
         losses, least = wishes.get("limits") or {}, wishes.get("at_least_generalist")
         limits = faults.of(lambda: limits_of(fitted, losses, least))
         cost = faults.of(lambda: cost_of(fitted, wishes.get("cost", "6nd")))
-        recipes = tuple(wishes.get("recipes") or ())
+        named = wishes.get("recipes") or ()
+        recipes = (named,) if isinstance(named, str) else tuple(named)
         for name in recipes:
             faults.unless(name in RECIPES, f"recipe '{name}' is not one of {', '.join(RECIPES)}")
             measured = name not in RECIPES[1:] or fitted.contrast(name) is not None

@@ -164,7 +164,7 @@ def frontier(
             if found and on == "loss" and found[-1].chosen.risk < chosen.risk:
                 chosen = found[-1].chosen
             usual = asked.usual(chosen.arrangement, chosen.run)
-            wanted = asked.weights > 0
+            wanted = asked.wanted
             beyond = max(float(f[wanted].max()) for f in fitted.beyond(usual).values())
             found.append(Point(float(budget), chosen, others, beyond))
     if not found:

@@ -121,8 +121,10 @@ def hindsight(
         if not space.exhausted:
             points = fenced(solve, space, first, near=ROUGH, holds=HOLDS)[1].point
         points = space.inside(points)
-        # Curves alone fall with every e-fold of compute, and have no kinks.
-        if not (space.fence.bounded or (outlook.beyond is None and outlook.offset is None)):
+        # Curves alone fall with every e-fold of compute, and have no kinks; not those of branches
+        # that forget.
+        parts = (outlook.beyond, outlook.offset, outlook.routed)
+        if not (space.fence.bounded or all(part is None for part in parts)):
             less, lower = _below(space, look, outlook, weights)
             fewer = loss(space.spent(lower, less)) < loss(points)
             points = np.where(fewer[:, None, None], lower, points)

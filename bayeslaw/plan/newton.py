@@ -107,7 +107,7 @@ def equal_cost_step(space: Space, seen: Seen, damping: np.ndarray) -> np.ndarray
         # What would leave the box goes as far as its edge, and the rest is solved again.
         given = np.where(crossing, np.clip(ahead, space.low, space.high) - u, given)
         free = free & ~crossing
-    if np.abs(step).max() > LONGEST:
+    if not (np.abs(step) <= LONGEST).all():
         for some in (space.own, space.shared):
             furthest = np.abs(step[..., some]).max(2, initial=LONGEST, keepdims=True)
             step[..., some] *= LONGEST / furthest

@@ -141,7 +141,7 @@ def _ended(
 ) -> Optimum:
     """The design where a descent has ended, within all bounds."""
     u = space.inside(u) if space.fence.bounded else u
-    at_bound = tuple(space.edges(u, asked.names, EDGE, np.asarray(asked.weights) > 0))
+    at_bound = tuple(space.edges(u, asked.names, EDGE, asked.wanted))
     return Optimum(arrangement, space.design(u), at_bound, u, rising, tuple(space.limits(u, EDGE)))
 
 

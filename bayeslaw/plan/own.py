@@ -127,6 +127,8 @@ def _arrangements(table: pd.DataFrame, faults: list[str]) -> list[str]:
         elif recipe not in ("", "plain"):
             known = ", ".join((*RECIPES, "joint", "scratch"))
             faults.append(f"row {i + 2}: recipe is '{recipe}'; it is one of {known}")
+        stray = [n for n in RECIPES[1:] if n != recipe and _number(str(row.get(n, ""))) != 0]
+        faults += [f"row {i + 2}: {n} is '{row[n]}', and the recipe '{recipe}'" for n in stray]
         found.append(way)
     return found
 

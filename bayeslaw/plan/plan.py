@@ -11,6 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
+from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
 from bayeslaw.plan.alternatives import (
@@ -21,6 +22,7 @@ from bayeslaw.plan.alternatives import (
     forgotten,
 )
 from bayeslaw.plan.arguments import EPSILON, faults_of, question
+from bayeslaw.plan.arrangement import kind_of
 from bayeslaw.plan.candidate import Candidate, Own, own_designs, scored
 from bayeslaw.plan.certificate import Certificate, certify
 from bayeslaw.plan.choice import Choice
@@ -132,11 +134,17 @@ class Plan:
 
     @property
     def p_split_beats_generalist(self) -> float | None:
-        """Probability that the best split has a lower loss than the best generalist."""
+        """Probability that the best trunk with branches has a lower loss than the best
+        generalist."""
         named = self.by_arrangement
-        if "trunk" not in named or "generalist" not in named:
+        splits = [
+            c for a, c in named.items()
+            if a == "trunk" or (kind_of(a) == "trunk" and a in self.choice.allowed)
+        ]  # fmt: skip
+        if not splits or "generalist" not in named:
             return None
-        return float((named["trunk"].totals < named["generalist"].totals).mean())
+        best = min(splits, key=lambda c: c.risk)
+        return float((best.totals < named["generalist"].totals).mean())
 
     @cached_property
     def p_reached(self) -> float:
@@ -179,7 +187,7 @@ class Plan:
     @cached_property
     def replay(self) -> Alternatives:
         """The same, by the share of general data in the second stage."""
-        found = by_recipe(self.fitted, "replay", self.by_arrangement, self.losses_of)
+        found = by_recipe(self.fitted, "replay", self.by_arrangement)
         if self.forgetting is None:
             return found
         with double():
@@ -190,7 +198,7 @@ class Plan:
     @cached_property
     def distill(self) -> Alternatives:
         """The same, by the weight of the predictions at the split."""
-        return by_recipe(self.fitted, "distill", self.by_arrangement, self.losses_of)
+        return by_recipe(self.fitted, "distill", self.by_arrangement)
 
     @cached_property
     def limits(self) -> tuple[Term, ...]:
@@ -322,7 +330,7 @@ def plan(
     sent = also.of(lambda: confusion_of(routing, fitted.domains))
     asked = question(fitted, flops, weights, risk, stretch, draws, kind, on, seed, also, wishes)
     if forgetting is not None and sent is not None:
-        asked = with_routing(asked, forgetting, sent.shares, kind)
+        asked = with_routing(asked, forgetting, sent.shares, kind, seed)
     answer = answered(fitted, asked, arrangements, prob, designs, on, kind, epsilon, hardware)
     return replace(answer, forgetting=forgetting, confusion=sent, stretch=stretch, seed=seed)
 
@@ -341,6 +349,10 @@ def answered(
     """The plan that answers a question. Arguments as of `plan`, checked by `faults_of`."""
     choice = Choice.of(fitted, arrangements).within(asked)
     mine = own_designs(designs or {}, fitted)
+    untold = [f"{n}: {asked.mute[o.arrangement]}" for n, o in mine.items()
+              if o.arrangement in asked.mute]  # fmt: skip
+    if untold:
+        raise PlanError("the designs cannot be scored: " + "; ".join(untold))
     with double():
         asked = with_reference(with_limits(asked, choice), choice.assessed, on)
         found = decide(asked, choice.assessed)
@@ -349,7 +361,7 @@ def answered(
     optima = (c for c in found if c.kind == "optimum" and c.name in choice.allowed)
     chosen = min(optima, key=lambda c: c.risk)
     others = tuple(c for c in found if c is not chosen)
-    wanted = asked.weights > 0  # a model that nobody wants goes nowhere
+    wanted = asked.wanted  # a model that nobody wants goes nowhere
     usual = asked.usual(chosen.arrangement, chosen.run)
     beyond = {n: float(factor[wanted].max()) for n, factor in fitted.beyond(usual).items()}
     return Plan(

@@ -63,7 +63,9 @@ class Question:
     second: np.ndarray | None = None
 
     def of(self, arrangement: str) -> Question:
-        """The question of one arrangement, on its own outlook."""
+        """The question of one arrangement, on its own outlook. Of one of which nothing can be told
+        there is none."""
+        assert arrangement not in self.mute, self.mute[arrangement]
         if arrangement not in self.others:
             return self
         return self._like(replace(self, outlook=self.others[arrangement], others={}))
@@ -74,6 +76,13 @@ class Question:
         with double():
             found = outlook.reference(outlook.full(run, (outlook.domains,)))
             return Run(*(np.asarray(f) for f in found))
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """(domain,) whether anything comes of its branch: of its own text, or of what is sent."""
+        weights = np.asarray(self.weights, float)
+        routed = self.outlook.routed
+        return weights > 0 if routed is None else weights @ np.asarray(routed.shares) > 0
 
     @property
     def expected(self) -> Question:

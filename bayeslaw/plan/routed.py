@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -25,7 +26,7 @@ from bayeslaw.plan.offset import Offset, levels_of
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.question import Question
 
-ONE = ("generalist", "joint")  # one model: nothing is sent
+APART = 1_000_003  # from the seed of the plan's own draws
 
 
 @dataclass(frozen=True)
@@ -76,28 +77,43 @@ class Routed:
 jax.tree_util.register_dataclass(Routed, data_fields=["off", "order", "shares"], meta_fields=[])
 
 
-def with_routing(asked: Question, forgetting: Ensemble, shares: np.ndarray, kind: str) -> Question:
+def with_routing(
+    asked: Question, forgetting: Ensemble, shares: np.ndarray, kind: str, seed: int
+) -> Question:
     """The question of the system that a router makes of the branches. shares: ρ, (domain, branch);
-    kind: of the draws. What laws of other branches cannot speak of cannot be told."""
-    draws, mute = asked.outlook.draws, dict(asked.mute)
-    known = kind if forgetting.discrepancy is not None else "mean"
-    with double():
-        # Other errors beyond its sweep than those of the plan's laws.
-        off = jax.device_put(Outlook.of(forgetting, known, draws, seed=1))
-        contrast = forgetting.contrast("distill")
-        levels = {} if contrast is None else levels_of(forgetting, contrast, off.log_loss, draws, 1)
+    kind, seed: of the draws. What laws of other branches cannot speak of cannot be told; under an
+    objective of tasks it is chosen all the same, for there no text goes astray."""
+    off, levels = _off(forgetting, kind, asked.outlook.draws, seed + APART)
     order = np.array([forgetting.domains.index(n) for n in asked.names])
     plain = Routed(off, order, np.asarray(shares, float))
-    others = {"generalist": asked.outlook}
+    others, mute = {"generalist": asked.outlook}, dict(asked.mute)
     for name, outlook in asked.others.items():
         a = arrangement_of(name)
-        if a.name in ONE:
-            others[name] = outlook
+        others[name] = outlook
+        if a.name == "scratch":
+            mute[name] = "laws of other branches do not speak of what has no first stage"
         elif isinstance(a, Recipe) and (a.way == "replay" or a.level in levels):
             others[name] = replace(outlook, routed=plain.told_by(a, levels))
         elif isinstance(a, Recipe):
-            mute[name] = f"the fit of forgetting has no runs of {a.way} {a.level:g}"
-    mute["scratch"] = "laws of other branches do not speak of what has no first stage"
+            mute[name] = f"the fit of forgetting has no runs of {a.said}"
+    if "scratch" not in others:  # laws that are finite there would tell it
+        mute["scratch"] = "laws of other branches do not speak of what has no first stage"
     with double():
-        put = jax.device_put({"": replace(asked.outlook, routed=plain), **others})
-    return replace(asked, outlook=put.pop(""), others=put, mute=mute)
+        outlook, others = jax.device_put((replace(asked.outlook, routed=plain), others))
+    told = asked.outlook.objective is None
+    return replace(asked, outlook=outlook, others=others, mute=mute if told else asked.mute)
+
+
+@lru_cache(maxsize=4)
+def _off(
+    forgetting: Ensemble, kind: str, draws: int, seed: int
+) -> tuple[Outlook, dict[float, Offset]]:
+    """Draws of what branches lose on other domains, with other errors beyond its sweep than those
+    of the plan's laws; and what distillation changes there, by its weight."""
+    known = kind if forgetting.discrepancy is not None else "mean"
+    contrast = forgetting.contrast("distill")
+    with double():
+        off = jax.device_put(Outlook.of(forgetting, known, draws, seed))
+        if contrast is None:
+            return off, {}
+        return off, levels_of(forgetting, contrast, off.log_loss, draws, seed)

@@ -43,7 +43,9 @@ def _rows(p: Plan, c: Candidate) -> list[dict[str, Any]]:
 
 def _minimised(p: Plan) -> str:
     """What `totals` are of."""
-    return "weighted loss" if p.asked.outlook.objective is None else "share of wrong answers"
+    if p.asked.outlook.objective is not None:
+        return "share of wrong answers"
+    return "weighted loss" if p.asked.outlook.routed is None else "loss of the system"
 
 
 def as_card(p: Plan) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayeslaw.laws import Run
-from bayeslaw.plan.arrangement import Recipe, arrangement_of, kind_of
+from bayeslaw.plan.arrangement import ONE, Recipe, arrangement_of, kind_of
 from bayeslaw.plan.data import STAGES
 from bayeslaw.plan.objective import objective_said
 from bayeslaw.plan.routing import routing_said
@@ -128,7 +128,7 @@ def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any
 
     found = arrangement_of(arrangement)
     one, recipe = found.kind in ONE_MODEL, found.recipe
-    models = 1 if arrangement in ("generalist", "joint") else len(domains)
+    models = 1 if arrangement in ONE else len(domains)
     return {
         "arrangement": found.kind,
         "recipe": {"name": recipe, "level": found.level if isinstance(found, Recipe) else None}

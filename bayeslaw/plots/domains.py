@@ -29,7 +29,8 @@ def domain_forest(answer: Plan | Forecast, backend: str = "matplotlib", width: i
         return _forecast(answer, backend, width)
     # Under an objective of tasks what is weighted is no loss.
     together = len(answer.domains) > 1 and answer.asked.outlook.objective is None
-    names = [*answer.domains, "weighted"] if together else list(answer.domains)
+    of = "weighted" if not together or answer.asked.outlook.routed is None else "the system"
+    names = [*answer.domains, of] if together else list(answer.domains)
     rival = answer.by_arrangement.get("generalist")
     shown = [("plan", answer.chosen, palette.BLUE, "o")]
     if rival is not None and rival is not answer.chosen:

@@ -158,7 +158,7 @@ def _frontier(fitted: Ensemble, plans: Sequence[Planned]) -> Frontier | str:
         return frontier(
             fitted, (low, high), BUDGETS, first.weights if first else None,
             kind=first.kind if first else _kind(fitted), prob=first.prob if first else 0.9,
-            stretch=first.reach if first else 4.0,
+            stretch=first.reach if first else 4.0, recipes=first.recipes if first else None,
         )  # fmt: skip
     except PlanError as error:
         return f"No frontier of budgets: {error}"

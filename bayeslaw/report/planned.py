@@ -58,7 +58,7 @@ class Design(Part):
         """Its arrangement, and the recipe of its branches where that is not the plain one."""
         if self.recipe is None or self.recipe.level is None:
             return self.arrangement
-        return f"{self.arrangement}, {self.recipe.name} {self.recipe.level:g}"
+        return f"{self.arrangement} with {self.recipe.name} {self.recipe.level:g}"
 
 
 class Baseline(Design):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayeslaw.cost import SIX_ND, CostLaw
 from bayeslaw.errors import PlanError
-from bayeslaw.plan.arrangement import Recipe
+from bayeslaw.plan.arrangement import ONE, Recipe
 from bayeslaw.sweep import SweepSpec
 from bayeslaw.sweep.snap import nearest_width
 from bayeslaw.verify.plan_file import Design, PlanFile
@@ -24,7 +24,6 @@ STAGES: dict[str, Stage] = {
     "trunk": "branch", "independent": "branch", "generalist": "branch", "joint": "joint",
     "scratch": "scratch",
 }  # fmt: skip
-ONE = ("generalist", "joint")  # arrangements of a single model
 
 
 class Model(NamedTuple):
@@ -64,7 +63,7 @@ class Arm:
             )
         stage = STAGES[design.arrangement]
         if design.recipe:
-            stage = f"{design.recipe} {design.level:g}"
+            stage = Recipe(design.recipe, design.level).said
         arm = cls(
             design.name, design.arrangement, stage, domains, design.params,
             design.pretrain_tokens, design.specialize_tokens,
@@ -79,8 +78,7 @@ class Arm:
     @property
     def recipe(self) -> Recipe | None:
         """Of its branches, where that is something else than plain."""
-        way, _, level = self.stage.partition(" ")
-        return Recipe(way, float(level)) if level else None
+        return Recipe.of(self.stage) if " " in self.stage else None
 
     def models(self) -> Iterator[Model]:
         """What is trained: one model, or one for every domain."""

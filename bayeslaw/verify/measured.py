@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayeslaw.errors import RunsError
-from bayeslaw.plan.arrangement import RECIPES
+from bayeslaw.plan.arrangement import RECIPES, Recipe
 from bayeslaw.runs import Fault, Runs, read_runs, refuse
 from bayeslaw.verify.arm import Arm, Stage
 
@@ -138,8 +138,9 @@ def stage_of(row: Mapping[Any, Any]) -> Stage:
         return "joint"
     if row["recipe"] == "scratch" or row["pretrain_tokens"] == 0:
         return "scratch"
-    if row["recipe"] in RECIPES[1:] and row[row["recipe"]] > 0:
-        return f"{row['recipe']} {row[row['recipe']]:g}"
+    levels = {way: float(row[way]) for way in RECIPES[1:] if row[way] > 0}
+    if row["recipe"] in levels and len(levels) == 1:
+        return Recipe(row["recipe"], levels[row["recipe"]]).said
     return "branch"
 
 

@@ -40,7 +40,8 @@ class Design:
 class PlanFile:
     """designs: the plan's, named `plan`, then its baselines. flops: the budget. weights: of the
     domains, (domain,), summing to 1. posterior: what it was made with, where the file says so.
-    cost: what the plan's budget counts a training token as."""
+    cost: what the plan's budget counts a training token as. routed: whether the plan minimised the
+    loss of a whole system, text sent by a router that errs."""
 
     path: Path
     domains: tuple[str, ...]
@@ -49,6 +50,7 @@ class PlanFile:
     designs: tuple[Design, ...]
     posterior: Source | None
     cost: CostLaw = SIX_ND
+    routed: bool = False
 
     def design(self, arrangement: str) -> Design | None:
         """The first of an arrangement, its branches plain: the plan, or the optimum of a
@@ -107,7 +109,8 @@ def plan_of(said: Mapping[str, Any], path: Path) -> PlanFile:
     refuse(path, faults)
     found = None if source is None else Source(source["path"], source["sha256"])
     weights = weights / weights.sum()
-    return PlanFile(path, domains, weights, float(flops[0]), tuple(designs), found, cost)
+    routed = said.get("routing") is not None
+    return PlanFile(path, domains, weights, float(flops[0]), tuple(designs), found, cost, routed)
 
 
 def refuse(path: Path, faults: list[str]) -> None:

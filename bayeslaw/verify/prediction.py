@@ -1,8 +1,9 @@
 """Predictions: draws of the loss at measured designs, however they were trained.
 
-Laws speak of generalists and branches. Of a second stage on all domains, and of models from fresh
-weights, runs of that way speak that were kept with the fit (`infer.contrast`): by how much it
-differs from what the laws say of the usual way there (`plan.offset`), as the plan has it.
+Laws speak of generalists and branches. Of a second stage on all domains, of models from fresh
+weights, and of branches with replay or distillation, runs of that way speak that were kept with the
+fit (`infer.contrast`): by how much it differs from what the laws say of the usual way there
+(`plan.offset`), as the plan has it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bayeslaw.infer.ensemble import Ensemble, Kind
 from bayeslaw.infer.model import inputs_of
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import Recipe
 from bayeslaw.plan.offset import WAYS, Offset, levels_of, offset_of
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.verify.arm import Arm, Stage
@@ -40,6 +42,8 @@ class Predictor:
         way = self._way(arm)
         if way is None:
             return None
+        if self._by_laws(arm.stage):
+            return LAWS
         contrast, recipe = self.fitted.contrast(way), arm.recipe
         if contrast is None or (recipe is not None and recipe.level not in contrast.level):
             return None
@@ -54,6 +58,11 @@ class Predictor:
         if arm.stage == "joint" and not arm.pretrain_tokens.any():
             return None
         return _way_of(arm.stage)
+
+    def _by_laws(self, stage: Stage) -> bool:
+        """Whether laws know a recipe themselves."""
+        known = all("replay" in m.law.inputs for m in self.fitted.counted)
+        return _way_of(stage) == "replay" and known
 
     def losses(self, run: Run, stages: Sequence[Stage], kind: Kind) -> np.ndarray:
         """(draw, design, domain); stages: how the second stage of each design was done."""
@@ -74,6 +83,8 @@ class Predictor:
         full = [np.array(f, float) for f in np.broadcast_arrays(*run, np.zeros(len(stages)))]
         fields = dict(zip(Run._fields, full, strict=False))
         for stage, rows in _of_stages(stages):
+            if self._by_laws(stage):
+                fields["replay"][rows] = Recipe.of(stage).level
             there = WAYS[_way_of(stage)].reference(Run(**{n: f[rows] for n, f in fields.items()}))
             for name, values in there._asdict().items():
                 fields[name][rows] = np.asarray(values)
@@ -85,6 +96,8 @@ class Predictor:
         factors = np.ones((self.draws, len(stages), domains))
         full = np.broadcast_arrays(*[np.asarray(f, float) for f in run], np.zeros(len(stages)))
         for stage, rows in _of_stages(stages):
+            if self._by_laws(stage):
+                continue
             designs, which = np.unique(np.stack(full[:-1])[:, rows], axis=1, return_inverse=True)
             with double():
                 for j, design in enumerate(designs.T):
@@ -96,13 +109,13 @@ class Predictor:
     def _offset(self, stage: Stage) -> Offset:
         """Within `double()`."""
         if stage not in self._offsets:
-            way, _, level = stage.partition(" ")
-            contrast = self.fitted.contrast(way)
+            contrast = self.fitted.contrast(_way_of(stage))
             assert contrast is not None
             outlook = Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
             given = (self.fitted, contrast, outlook.log_loss, self.draws, self.seed)
-            found = levels_of(*given)[float(level)] if level else offset_of(*given)
-            self._offsets[stage] = found
+            self._offsets[stage] = (
+                levels_of(*given)[Recipe.of(stage).level] if " " in stage else offset_of(*given)
+            )
         return self._offsets[stage]
 
     @cached_property

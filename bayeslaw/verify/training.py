@@ -66,6 +66,9 @@ class Training:
         plain = [s for s in spec.second_stage if s.kind.splits and not s.kind.scratch]
         if not plain and any(a.stage == "branch" and a.specialize_tokens.any() for a in arms):
             faults.append("the sweep has no second stage on one domain; add [[second_stage]]")
+        taken = {s.recipe for s in plain[:1]} if all(s.recipe != "plain" for s in plain) else set()
+        if clash := sorted({a.recipe.way for a in arms if a.recipe is not None} & taken):
+            faults.append(f"the sweep has no plain second stage to set {', '.join(clash)} against")
         if faults:
             raise SweepError("; ".join(faults))
         equal = np.ptp(weights) < 1e-6

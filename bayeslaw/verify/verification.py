@@ -112,6 +112,7 @@ class Verification:
             "against": [g.to_json() for g in self.against],
             "regret": {"mean": self.regret, "best": self.best},
             "tolerance": self.tolerance,
+            "routed": self.plan.routed,
             "unmatched": [left._asdict() for left in self.measured.left],
             "off_branch": self.measured.off,
             "missing": [{"arm": a, "seed": s, "domain": d} for a, s, d in self.measured.missing],

@@ -38,6 +38,10 @@ def test_a_table_of_designs_is_read_by_name_and_branch(tmp_path):
             "params,pretrain_tokens,recipe\n1,1,replay\n1,1,relay\n",
             "row 2: replay is ''(.|\n)*row 3: recipe is 'relay'",
         ),
+        (
+            "params,pretrain_tokens,specialize_tokens,replay\n1,1,1,0.1\n",
+            "row 2: replay is '0.1', and the recipe ''",
+        ),
         ("params,pretrain_tokens\nbig,-1\n", "row 2: params is 'big'(.|\n)*pretrain_tokens is"),
         ("params,pretrain_tokens,branch\n1,1,law\n", "unknown branch 'law'; the fit has d0, d1"),
         ("design,params,pretrain_tokens,branch\na,1,1,d0\n", "'a' has no row for branch 'd1'"),
@@ -78,13 +82,13 @@ def tried():
     return replace(fitted, contrasts=(*fitted.contrasts, *more))
 
 
-@pytest.mark.parametrize("arrangement", ["trunk", "joint", "scratch", "trunk, replay 0.1"])
+@pytest.mark.parametrize("arrangement", ["trunk", "joint", "scratch", "trunk with replay 0.1"])
 def test_an_optimum_of_every_way_is_scored_as_itself_from_a_table(tmp_path, arrangement):
     from bayeslaw.plan import plan
 
     fitted = tried()
     best = plan(fitted, 1e20, draws=200, kind="mean").by_arrangement[arrangement]
-    recipe = {"trunk": "", "trunk, replay 0.1": "replay"}.get(arrangement, arrangement)
+    recipe = {"trunk": "", "trunk with replay 0.1": "replay"}.get(arrangement, arrangement)
     rows = ["design,params,pretrain_tokens,specialize_tokens,branch,recipe,replay"]
     for d, n, first, second in zip(FITTED.domains, *best.run[:3], strict=True):
         rows.append(
@@ -105,15 +109,23 @@ def test_an_optimum_of_every_way_is_scored_as_itself_from_a_table(tmp_path, arra
     [
         (("joint", (1e8, 1e9, [1e8, 2e8])), "one model with the same specialize_tokens for every"),
         (("scratch", (1e8, 1e9, 1e8)), "is of 'scratch' and has pretrain_tokens"),
+        (("scratch", (1e8, 0.0, [1e9, 0.0])), "and has no specialize_tokens for every domain"),
+        (("trunk", (1e8, 1e9, 1e8, np.inf, np.inf, 0.1)), "is of 'trunk' and has replay 0.1"),
         (("trunk", (1e8, [1e9, 0.0], 1e8)), "has no pretrain_tokens for every domain"),
         (("relay", (1e8, 1e9, 1e8)), "is of 'relay', which is none of trunk"),
-        (("trunk, replay 0.3", (1e8, 1e9, 1e8)), "'trunk, replay 0.3', which is none of"),
+        (("trunk with replay 0.3", (1e8, 1e9, 1e8)), "'trunk with replay 0.3', which is none of"),
     ],
 )
 def test_designs_that_an_arrangement_cannot_be_are_refused_with_the_reason(design, said):
     name, sizes = design
     with pytest.raises(PlanError, match=said):
         evaluate_plan(tried(), {"mine": (name, Run(*sizes))}, draws=200)
+
+
+def test_what_is_no_design_is_refused_as_such():
+    for wrong in ((1e8, 1e10), ("trunk", 1e8, 1e10, 1e9)):
+        with pytest.raises(PlanError, match="give a Run, or its arrangement and a Run"):
+            evaluate_plan(tried(), {"mine": wrong}, flops=1e20, draws=200)
 
 
 def test_designs_that_no_run_speaks_of_are_refused_with_the_reason():

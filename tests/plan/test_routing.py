@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from bayeslaw.cli.planned import plan as lines
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.precision import double
+from bayeslaw.laws import Run
 from bayeslaw.plan import plan
+from bayeslaw.plan.arrangement import Recipe, arrangement_of
 from bayeslaw.plan.outlook import Outlook
 from bayeslaw.plan.routing import Confusion, read_confusion, system_losses
 from tests.plan import drawn
-from tests.plan.test_offset import forgetting, levelled, replayed, sure
+from tests.plan.test_offset import contrast, forgetting, levelled, replayed, sure
 
 NAMES = ("d0", "d1")
 RIGHT = {"d0": {"d0": 1.0}, "d1": {"d1": 1.0}}
@@ -136,15 +139,15 @@ def best_of(answer):
 def test_a_recipe_is_chosen_where_its_runs_were_better():
     better = levelled(sure(), "distill", {0.25: -0.1, 2.0: 0.05})
     found = plan(better, 1e20, draws=200, kind="mean")
-    assert found.chosen.name == "trunk, distill 0.25"
+    assert found.chosen.name == "trunk with distill 0.25"
     said = found.to_json()
     assert said["arrangement"] == "trunk"
     assert said["recipe"] == {"name": "distill", "level": 0.25}
-    assert said["p_best_of"]["trunk, distill 0.25"] > 0.9
-    assert {"trunk", "trunk, distill 2"} <= {b["name"] for b in said["baselines"]}
+    assert said["p_best_of"]["trunk with distill 0.25"] > 0.9
+    assert {"trunk", "trunk with distill 2"} <= {b["name"] for b in said["baselines"]}
     plain = plan(better, 1e20, draws=200, kind="mean", recipes=["plain"])
     assert plain.chosen.name == "trunk"
-    assert dict(plain.choice.excluded)["trunk, distill 0.25"] == (
+    assert dict(plain.choice.excluded)["trunk with distill 0.25"] == (
         "its recipe is distill, and plain was asked for"
     )
 
@@ -155,7 +158,7 @@ def test_replay_is_chosen_where_a_router_errs_and_branches_forget():
     fitted = replayed(sure(), {0.1: 0.02})
     assert asked(fitted, RIGHT).chosen.name == "trunk"
     erring = asked(fitted, HALF, arrangements=["trunk"])
-    assert erring.chosen.name == "trunk, replay 0.1"
+    assert erring.chosen.name == "trunk with replay 0.1"
     trunk = erring.by_arrangement["trunk"]
     assert erring.chosen.totals.mean() < trunk.totals.mean() - 0.01
     # On their own domains its branches are worse.
@@ -170,17 +173,17 @@ def test_distillation_is_told_for_a_system_where_forgetting_was_measured_with_it
     fitted = levelled(sure(), "distill", {0.25: 0.01})
     found = asked(fitted, HALF)
     reason = "the fit of forgetting has no runs of distill 0.25"
-    assert dict(found.not_assessable)["trunk, distill 0.25"] == reason
+    assert dict(found.not_assessable)["trunk with distill 0.25"] == reason
     knows = levelled(forgetting(), "distill", {0.25: -0.3})
     found = plan(fitted, 1e20, WEIGHTS, draws=200, kind="mean", forgetting=knows, routing=HALF)
-    outlook = found.asked.of("trunk, distill 0.25").outlook
-    run = found.by_arrangement["trunk, distill 0.25"].run
+    outlook = found.asked.of("trunk with distill 0.25").outlook
+    run = found.by_arrangement["trunk with distill 0.25"].run
     with double():
         held, free = (
             np.log(np.asarray(o.routed.branches(run))) for o in (outlook, found.asked.outlook)
         )
     assert (held - free).mean() == pytest.approx(-0.3, abs=0.03)
-    assert found.by_arrangement["trunk, distill 0.25"].totals.mean() < (
+    assert found.by_arrangement["trunk with distill 0.25"].totals.mean() < (
         found.by_arrangement["trunk"].totals.mean()
     )
 
@@ -216,3 +219,70 @@ def test_shares_that_cannot_be_are_refused_with_every_reason():
         Confusion.of({**RIGHT, "d0": {"d1": 2}}, NAMES)
     with pytest.raises(PlanError, match="routing needs forgetting"):
         plan(drawn.ensemble("additive", 2), 1e20, routing=HALF)
+
+
+def test_what_cannot_be_told_of_a_system_is_refused_among_designs_and_choices():
+    fitted = sure()
+    fitted = replace(fitted, contrasts=(contrast(fitted, "scratch", lambda k, r: 0 * r),))
+    with pytest.raises(PlanError, match="mine: laws of other branches do not speak of what has no"):
+        asked(fitted, HALF, designs={"mine": ("scratch", Run(1e8, 0.0, 1e10))})
+    with pytest.raises(PlanError, match="nothing to choose from: scratch: laws of other branches"):
+        asked(fitted, HALF, arrangements=["scratch"])
+    held = levelled(sure(), "distill", {0.25: 0.01})
+    with pytest.raises(
+        PlanError, match=r"mine: the fit of forgetting has no runs of distill 0\.25"
+    ):
+        asked(held, HALF, designs={"mine": ("trunk with distill 0.25", Run(1e8, 1e9, 1e8))})
+
+
+def test_a_draw_may_be_better_off_with_less_where_branches_forget():
+    """Branches forget more the longer they are trained: losses need not fall with compute."""
+    answer = asked(drawn.ensemble("additive", 2), HALF)
+    assert answer.regret(answer.chosen) <= answer.information.evpi + 1e-6
+
+
+def test_levels_keep_all_their_digits():
+    third = 1 / 3
+    fitted = levelled(sure(), "distill", {third: -0.1})
+    found = plan(fitted, 1e20, draws=100, kind="mean")
+    assert found.to_json()["recipe"] == {"name": "distill", "level": third}
+    assert arrangement_of(found.chosen.name) == Recipe("distill", third)
+    knows = levelled(forgetting(), "distill", {third: -0.3})
+    routed = plan(fitted, 1e20, draws=100, kind="mean", forgetting=knows, routing=HALF)
+    assert found.chosen.name in routed.by_arrangement
+
+
+def test_what_laws_get_wrong_on_other_domains_is_drawn_apart():
+    fitted, lost = drawn.ensemble("additive", 2), forgetting()
+    for seed in (0, 1):
+        found = plan(fitted, 1e20, draws=200, forgetting=lost, routing=HALF, seed=seed)
+        outlook = found.asked.outlook
+        pairs = (outlook.beyond, outlook.routed.off.beyond)
+        assert abs(np.corrcoef(*(np.ravel(p.slopes) for p in pairs))[0, 1]) < 0.2
+
+
+def test_the_best_split_is_that_of_the_best_recipe():
+    better = levelled(sure(), "distill", {0.25: -0.3})
+    found = plan(better, 1e17, draws=200, kind="mean", stretch=1.0)
+    beats = found.by_arrangement["trunk with distill 0.25"].totals
+    wanted = (beats < found.by_arrangement["generalist"].totals).mean()
+    assert found.p_split_beats_generalist == wanted == 1.0
+
+
+def test_a_domain_of_no_weight_counts_where_others_text_is_sent_to_it():
+    some = {"draws": 200, "kind": "mean"}
+    found = plan(drawn.ensemble("additive", 2), 1e20, {"d1": 0.0}, **some,
+                 forgetting=forgetting(), routing=HALF)  # fmt: skip
+    assert found.asked.wanted.tolist() == [True, True]
+    right = plan(drawn.ensemble("additive", 2), 1e20, {"d1": 0.0}, **some)
+    assert right.asked.wanted.tolist() == [True, False]
+
+
+def test_replay_is_not_chosen_where_text_has_an_end_nor_counts_of_branches_with_a_router():
+    fitted, name = replayed(sure(), {0.1: -0.1}), "trunk with replay 0.1"
+    assert plan(fitted, 1e20, draws=100, kind="mean").chosen.name == name
+    capped = plan(fitted, 1e20, draws=100, kind="mean", unique={"d0": "100B"})
+    assert capped.chosen.name == "trunk"
+    assert "how often it sees d0 is not told" in dict(capped.choice.excluded)[name]
+    counted = levelled(sure(), "experts", {2: 0.0, 8: -0.15})
+    assert "one branch of every domain" in asked(counted, HALF).experts.unassessable

@@ -228,7 +228,7 @@ def baselines(*more):
     trunk = {n: PLAN[n] for n in ("arrangement", "params", "pretrain_tokens", "specialize_tokens")}
     other = {"recipe": {"name": "replay", "level": 0.3}}
     return [
-        {"name": "trunk", **trunk, **plain}, {"name": "trunk, replay 0.3", **trunk, **other},
+        {"name": "trunk", **trunk, **plain}, {"name": "trunk with replay 0.3", **trunk, **other},
         *PLAN["baselines"], *more,
     ]  # fmt: skip
 
@@ -237,7 +237,7 @@ def test_a_plan_of_another_recipe_is_trained_so_beside_the_plain_trunk(tmp_path)
     arms = {a.name: a for a in arms_of(plan_file(tmp_path, **REPLAY, baselines=baselines()))}
     assert arms["plan"].stage == "replay 0.15"
     assert arms["trunk"].stage == "branch"
-    assert "trunk, replay 0.3" not in arms
+    assert "trunk with replay 0.3" not in arms
     assert not arms["plan"].assessable
     assert arms["plan"].flops == arms["trunk"].flops
     held = arms_of(plan_file(tmp_path, **DISTILL))[0]
@@ -256,3 +256,11 @@ def test_the_sweep_of_the_arms_has_the_recipe_as_the_first_sweep_had_it(tmp_path
     held = [m for m in found.models if m.second and m.second_stage.recipe == "distill"]
     assert len(held) == 2
     assert all(m.second_stage.teacher == "cooled" for m in held)
+
+
+def test_a_sweep_whose_only_branches_are_of_the_plans_recipe_is_refused(tmp_path):
+    stages = (SecondStage(recipe="replay", replay=0.1), SecondStage(recipe="replay", replay=0.15))
+    spec = SWEEP.model_copy(update={"second_stage": stages})
+    plan = plan_file(tmp_path, **REPLAY)
+    with pytest.raises(SweepError, match="no plain second stage to set replay against"):
+        Training.of(spec, arms_of(plan), plan.weights, 1, tmp_path / "out")
