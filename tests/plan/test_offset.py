@@ -20,6 +20,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan import offset, plan
 from bayeslaw.plan.offset import levels_of, offset_of
 from bayeslaw.plan.outlook import Outlook
+from bayeslaw.verify.prediction import Predictor
 from tests.conftest import two_stage
 from tests.plan import drawn
 
@@ -343,6 +344,9 @@ def test_laws_that_know_replay_say_what_a_share_costs():
         + 0.1 * (0.85 / 1.1) ** -0.4
     )  # fmt: skip
     assert quarter.totals == pytest.approx(np.full(50, loss), rel=1e-6)
+    # `verify` asks the laws too, and counts the share once.
+    said = Predictor(fitted, 50).losses(quarter.run, ["replay 0.25"], "mean")
+    assert said == pytest.approx(loss, rel=1e-6)
     assert dict(answer.not_assessable)["generalist"] == "not finite without a second stage: replay"
     assert none.value == 0.0
 

@@ -229,9 +229,7 @@ def test_what_cannot_be_told_of_a_system_is_refused_among_designs_and_choices():
     with pytest.raises(PlanError, match="nothing to choose from: scratch: laws of other branches"):
         asked(fitted, HALF, arrangements=["scratch"])
     held = levelled(sure(), "distill", {0.25: 0.01})
-    with pytest.raises(
-        PlanError, match=r"mine: the fit of forgetting has no runs of distill 0\.25"
-    ):
+    with pytest.raises(PlanError, match="mine: the fit of forgetting has no runs of distill"):
         asked(held, HALF, designs={"mine": ("trunk with distill 0.25", Run(1e8, 1e9, 1e8))})
 
 
