@@ -35,7 +35,7 @@ from bayeslaw.cli.app import (
     writable,
 )
 from bayeslaw.cli.bar import progress
-from bayeslaw.cli.wishes import CostName, wishing
+from bayeslaw.cli.wishes import wishing
 from bayeslaw.errors import BayeslawError
 
 if TYPE_CHECKING:
@@ -334,6 +334,7 @@ def _answer(
 
 
 @app.command()
+@wishing
 def suggest(
     posterior: Posterior,
     plan_flops: Annotated[float, number("The budget of the plan that is to improve.")],
@@ -348,7 +349,7 @@ def suggest(
     stretch: Annotated[float, number(STRETCH)] = "4",  # type: ignore[assignment]
     kind: Annotated[PlanKind, typer.Option(help=CALIBRATED)] = "calibrated",
     draws: Annotated[int, typer.Option(min=1, help="More: a smaller standard error.")] = 1500,
-    cost: CostName = "6nd",
+    wishes: Any = None,
     seed: Seed = 0,
     accept: Accept = False,
     json: Json = False,
@@ -364,7 +365,7 @@ def suggest(
     with progress("ranking"):
         said = rank(
             fitted, plan_flops, spend, runs, shares, arrangements or None, stretch, ours,
-            draws, accept=accept, kind=kind, seed=seed, cost=cost,
+            draws, accept=accept, kind=kind, seed=seed, **wishes,
         ).to_json()  # fmt: skip
     if json:
         print_answer(said)

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import numpy as np
 import pandas as pd
 
 from bayeslaw.card import card
-from bayeslaw.cost import SIX_ND, Budget
+from bayeslaw.cost import Budget
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.model import STUDENT_DF
@@ -26,7 +26,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan.arguments import faults_of, question
 from bayeslaw.plan.batch import Bill, Suggested, greedy
 from bayeslaw.plan.choice import Choice
-from bayeslaw.plan.constraints import cost_of
+from bayeslaw.plan.constraints import Wishes, cost_of
 from bayeslaw.plan.hindsight import hindsight
 from bayeslaw.plan.optimum import Optimum, optimise, price
 from bayeslaw.plan.pool import NextRun, pool_of, priced
@@ -39,6 +39,8 @@ SEEN = 500  # draws whose best plans are sought, for the EVPI
 PLANS = 48  # designs whose losses tell how far apart the draws' best plans are
 TOGETHER = 256  # runs whose losses are worked out at once
 LEAST = 0.1  # of an even share of the spend: cheaper runs are not what is asked for
+
+REFUSED = ("architectures", "limits", "at_least_generalist", "objective", "accuracy")  # wishes
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def suggest(
     accept: bool = False,
     kind: str = "calibrated",
     seed: int = 0,
-    cost: str = "6nd",
+    **wishes: Unpack[Wishes],
 ) -> Suggestion:
     """The next runs for a plan of `plan_flops`, at a cost of at most `spend` together.
 
@@ -119,7 +121,8 @@ def suggest(
     before it. A batch ends after `runs`, when the rest costs too much, or when no run is shown to
     be worth what its FLOPs would be in the plan (the budget's shadow price). The value is that of
     the expected loss. A branch costs its own tokens only where its trunk is there or is among the
-    runs. cost: of the plan and of the runs that say none of their own, as of `plan`.
+    runs. wishes: what else is asked of the plan, see `Wishes`; its cost is also that of the runs
+    that say none of their own. Not for limits on losses, architectures and tasks.
 
     Raises `PlanError` on arguments that cannot be, and where no run of the pool costs so little.
     """
@@ -127,15 +130,18 @@ def suggest(
     also = faults_of(fitted, arrangements)
     money = also.of(lambda: _budget(spend, "spend"))
     budget = also.of(lambda: _budget(plan_flops, "plan_flops"))
-    law = also.of(lambda: cost_of(fitted, cost)) or SIX_ND
-    own = None if pool is None else also.of(lambda: priced(pool, fitted, law))
+    cost = wishes.get("cost", "6nd")
+    refused = [n for n in REFUSED if wishes.get(n) is not None and wishes.get(n) != ()]
+    also.unless(not refused, f"suggest knows no {', '.join(refused)}: leave them out")
+    own = None if pool is None else also.of(lambda: priced(pool, fitted, cost_of(fitted, cost)))
     also.unless(runs >= 1, f"at least 1 run is suggested, got runs {runs}")
     asked = question(
-        fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also
-    )
-    asked = replace(asked, cost=law)
+        fitted, budget or 1.0, weights, "mean", stretch, draws, kind, seed=seed, also=also,
+        wishes=wishes,
+    )  # fmt: skip
     assert money is not None
-    allowed = Choice.of(fitted, arrangements).allowed
+    law = asked.cost
+    allowed = Choice.of(fitted, arrangements).within(asked).allowed
     every = pool_of(fitted, np.inf, asked.weights, law) if own is None else own
     if not every:
         raise PlanError("the sweep's ranges leave no run to suggest; give a pool")
@@ -199,7 +205,8 @@ def _predicted(fitted: Ensemble, asked: Question, runs: Sequence[NextRun]) -> li
     size = min(TOGETHER, 1 << (len(every) - 1).bit_length())
     padded = np.concatenate([every, np.repeat(every[:1], -len(every) % size, 0)])
     parts = np.split(padded, len(padded) // size)
-    logs = np.concatenate([np.asarray(_log_losses()(asked.outlook, part)) for part in parts])
+    outlook = replace(asked.outlook, distinct=None)  # the runs are small
+    logs = np.concatenate([np.asarray(_log_losses()(outlook, part)) for part in parts])
     found = []
     for run, log_loss in zip(runs, logs[: len(runs)], strict=True):
         on = np.array([names.index(run.branch)] if run.branch else range(len(names)))

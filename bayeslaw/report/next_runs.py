@@ -41,11 +41,13 @@ def next_runs(
         command += [w for d, v in p.weights.items() for w in ("--weight", f"{d}={v:g}")]
     command += ["--kind", p.kind] if p.kind != "calibrated" else []
     command += ["--cost", p.cost.name] if p.cost.name != "6nd" else []
+    command += [word for name in p.recipes for word in ("--recipe", name)]
     said = shlex.join([*command, *(["--accept"] if accept else [])])
     try:
         found = suggest(
             fitted, p.budget.flops, money, RUNS, p.weights, p.arrangements, p.reach,
             draws=p.draws or DRAWS, accept=accept, kind=p.kind, cost=p.cost.name,
+            recipes=p.recipes,
         )  # fmt: skip
     except PlanError as error:
         return NextRuns(f"No run can be suggested: {error}.", command=said)

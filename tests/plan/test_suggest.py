@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from bayeslaw.cost import CostLaw
 from bayeslaw.errors import PlanError
-from bayeslaw.plan import NextRun, suggest
+from bayeslaw.plan import Architecture, NextRun, suggest
 from bayeslaw.plan.pool import pool_of, read_pool
 from bayeslaw.plan.value import Noise, Predicted, Value, stakes
 from tests.plan import drawn
@@ -291,3 +291,18 @@ def test_a_pool_is_refused_with_its_faults(tmp_path, text, said):
 def test_what_cannot_be_suggested_is_refused(wrong, said):
     with pytest.raises(PlanError, match=said):
         suggest(FITTED, **{"plan_flops": 1e22, "spend": 1e20, **wrong})
+
+
+def test_wishes_of_the_plan_are_kept_in_what_is_worth_knowing():
+    """With all ratios held nothing is left to decide, and no run is worth anything."""
+    some = {"runs": 2, "draws": 300, "kind": "mean", "arrangements": ["trunk"]}
+    free = suggest(FITTED, 1e22, 1e20, **some)
+    held = suggest(FITTED, 1e22, 1e20, **some, pins={"split_ratio": 0.1})
+    fixed = {"split_ratio": 0.1, "tokens_per_param": 40.0}
+    none = suggest(FITTED, 1e22, 1e20, **some, pins=fixed)
+    assert free.evpi > held.evpi > none.evpi
+    assert none.evpi == pytest.approx(0, abs=1e-6)
+    assert none.enough
+    assert not none.runs
+    with pytest.raises(PlanError, match="suggest knows no architectures, limits: leave them out"):
+        suggest(FITTED, 1e22, 1e20, limits={"d0": (2.0, 0.9)}, architectures=[Architecture("a", 1e8)])
