@@ -23,7 +23,7 @@ def named(design: dict[str, Any]) -> str:
     return f"{design['arrangement']} with {recipe['name']} {recipe['level']:g}"
 
 
-def short(design: dict[str, Any]) -> str:
+def brief(design: dict[str, Any]) -> str:
     """The same for a narrow column: a recipe is of a trunk."""
     return named(design).removeprefix("trunk with ")
 
@@ -152,7 +152,7 @@ def frontier(said: dict[str, Any]) -> list[str]:
     rows = [
         [
             format_quantity(p["budget"]),
-            short(p),
+            brief(p),
             *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{p['loss']['mean']:.4f}",
             interval(p["loss"]["interval"]),
@@ -182,7 +182,7 @@ def pareto(said: dict[str, Any]) -> list[str]:
     rows = [
         [
             *(f"{p['values'][name]:.5f}" for name in said["between"]),
-            short(p),
+            brief(p),
             *(_mean(p[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{p['extrapolation']:.3g}x",
         ]
@@ -395,7 +395,7 @@ def _laws(p: dict[str, Any]) -> list[str]:
         [
             a["law"],
             f"{a['weight']:.2f}",
-            short(a),
+            brief(a),
             *(_mean(a[n]) for n in ("params", "pretrain_tokens", "specialize_tokens")),
             f"{a['loss']:.4f}",
             f"{a['regret']:.4f}",
