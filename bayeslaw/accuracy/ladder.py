@@ -23,6 +23,7 @@ from bayeslaw.whole import whole
 
 SCHEMA = 1
 LEAST = 4  # rows of a task: fewer say nothing of a curve
+BENT = 0.5  # sd of the log of how far a nat goes beyond the losses that a curve was fitted to
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +71,24 @@ class Ladder:
         times = -(-draws // self.draws)
         return np.concatenate([rng.permutation(self.draws) for _ in range(times)])[:draws]
 
+    def bends(self, draws: int, seed: int = 0) -> np.ndarray:
+        """(draw, task): what a nat beyond the losses that a task's curve was fitted to counts for,
+        log-normal around 1: out there its shape is an assumption."""
+        rng = np.random.default_rng([seed, 37])
+        return np.exp(BENT * rng.standard_normal((draws, len(self.tasks))))
+
     def accuracies(
         self, task: str, losses: np.ndarray, noisy: bool = False, seed: int = 0
     ) -> np.ndarray:
         """Draws of accuracy from draws of loss (draw, …), the same shape. noisy: as measured on the
-        task's items, within 0 and 1; else the curve."""
+        task's items, within 0 and 1, by a curve that may bend beyond its losses (`bends`); else the
+        curve."""
         t, rows = self.number(task), self.rows(len(losses), seed)
         shape = (-1, *[1] * (losses.ndim - 1))
+        if noisy:
+            low, high = self.losses[t]
+            bends = self.bends(len(losses), seed)[:, t]
+            losses = bent(losses, low, high, bends.reshape(shape))
         p = SimpleNamespace(**{n: v[rows, t].reshape(shape) for n, v in self.theta.items()})
         mean = np.asarray(LAW.value(losses, self.chance[t], p))
         if not noisy:
@@ -104,6 +116,12 @@ class Ladder:
         with whole(path) as beside:
             tree.to_netcdf(beside, engine="h5netcdf")
         return Path(path)
+
+
+def bent(losses: Any, low: Any, high: Any, factor: Any) -> Any:
+    """Losses with their distance beyond [low, high] times a factor; of numpy or jax."""
+    inside = losses.clip(low, high)
+    return inside + (losses - inside) * factor
 
 
 def read_ladder(path: str | Path) -> Ladder:

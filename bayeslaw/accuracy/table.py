@@ -22,7 +22,9 @@ NUMBERS = ("params", "pretrain_tokens", "specialize_tokens", "flops", "loss_se")
 @dataclass(frozen=True, eq=False)
 class Scores:
     """table: a row is one model on one task, of the columns that `bayeslaw evaluate --out` writes.
-    left_out: rows of systems, whose accuracy is no single model's, and rows without a loss."""
+    left_out: rows of systems, whose accuracy is no single model's, rows without a loss, and
+    branches on other domains than their own: at the same loss those answer more, for forgetting
+    costs the loss more than the answers."""
 
     table: pd.DataFrame
     left_out: int = 0
@@ -62,7 +64,8 @@ class Scores:
             t[column] = pd.to_numeric(t[column], errors="coerce") if column in t else np.nan
         t["specialize_tokens"] = t["specialize_tokens"].fillna(0.0)
         rows = np.arange(len(t))
-        alone = (t["router"] == "") & t["loss"].notna()
+        away = (t["branch"] != "") & (t["branch"] != t["domain"]) & (t["specialize_tokens"] > 0)
+        alone = (t["router"] == "") & t["loss"].notna() & ~away
         checks = {
             "task": (t["task"] == "", "must be named"),
             "domain": (t["domain"] == "", "must be named: whose loss goes with the task"),
@@ -82,8 +85,8 @@ class Scores:
                 faults.append(Fault(name, 0, column, None, f"task '{task}' has several; give one"))
         if not alone.any():
             faults.append(
-                Fault(name, 0, "loss", None, "no row has one: evaluate models of a sweep, on tasks "
-                      "of its domains; or add the loss that goes with each row")
+                Fault(name, 0, "loss", None, "no model has one on its own domain: evaluate those "
+                      "of a sweep, on tasks of its domains; or add the loss of each row")
             )  # fmt: skip
         refuse(faults)
         kept = t[alone.to_numpy()].reset_index(drop=True)

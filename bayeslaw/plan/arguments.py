@@ -52,7 +52,7 @@ def question(
     within = faults.of(lambda: Constraints.of(fitted, wishes or {}))
     bounds = faults.of(lambda: bounds_of(fitted, stretch))
     faults.of(lambda: check_kind(fitted, kind))
-    objective = faults.of(lambda: asked_objective(fitted, wishes or {}, weights, draws, seed))
+    objective = faults.of(lambda: asked_objective(fitted, wishes or {}, weights, draws, seed, kind))
     faults.unless(on in ON, f"on '{on}' is not one of {', '.join(ON)}")
     faults.unless(draws >= 1, f"draws must be at least 1, got {draws}")
     faults.tell()

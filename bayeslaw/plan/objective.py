@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayeslaw.accuracy.density import LAW
-from bayeslaw.accuracy.ladder import Ladder
+from bayeslaw.accuracy.ladder import Ladder, bent
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.ensemble import Ensemble
 from bayeslaw.infer.precision import double
@@ -33,11 +33,14 @@ PREFIX = "task:"
 
 @dataclass(frozen=True)
 class Objective:
-    """theta: parameter -> (draw, task). share: v, (task, domain), 0 where a task is of another
-    domain; has: (domain,), whether it has a task. A pytree; `tasks` and `weights` (of each, summing
-    to 1) are static."""
+    """theta: parameter -> (draw, task). losses: least and largest that each task's curve was fitted
+    to, (2, task); bends: what a nat beyond them counts for, (draw, task). share: v, (task, domain),
+    0 where a task is of another domain; has: (domain,), whether it has a task. A pytree; `tasks`
+    and `weights` (of each, summing to 1) are static."""
 
     theta: Any
+    losses: Any
+    bends: Any
     chance: Any
     share: Any
     has: Any
@@ -47,9 +50,10 @@ class Objective:
     @classmethod
     def of(
         cls, ladder: Ladder, wanted: Mapping[str, float], domains: Sequence[str], draws: int,
-        seed: int = 0,
+        seed: int = 0, kind: str = "calibrated",
     ) -> Objective:  # fmt: skip
-        """wanted: task -> weight. Raises `PlanError` with every fault."""
+        """wanted: task -> weight. kind: of the draws; `mean` is of curves that go on as they are.
+        Raises `PlanError` with every fault."""
         faults = [f"unknown task '{t}'; there is {', '.join(ladder.tasks)}"
                   for t in wanted if t not in ladder.tasks]  # fmt: skip
         faults += [f"weight of task '{t}' is {w:g}; it must be more than 0, and finite"
@@ -70,9 +74,11 @@ class Objective:
             share[i, list(domains).index(ladder.domains[t])] = weights[i]
         total = share.sum(0)
         theta = {n: v[rows][:, numbers] for n, v in ladder.theta.items()}
+        bends = ladder.bends(draws, seed) if kind != "mean" else np.ones((draws, len(ladder.tasks)))
         return cls(
-            theta, ladder.chance[numbers], share / np.where(total > 0, total, 1.0), total > 0,
-            tuple(wanted), tuple(map(float, weights)),
+            theta, ladder.losses[numbers].T, bends[:, numbers], ladder.chance[numbers],
+            share / np.where(total > 0, total, 1.0), total > 0, tuple(wanted),
+            tuple(map(float, weights)),
         )  # fmt: skip
 
     @property
@@ -82,7 +88,8 @@ class Objective:
 
     def accuracies(self, losses: Any) -> Any:
         """(draw, task) from losses (draw, domain)."""
-        at = losses[:, self.domain_of]
+        low, high = self.losses
+        at = bent(losses[:, self.domain_of], low, high, self.bends)
         return LAW.value(at, jnp.asarray(self.chance), SimpleNamespace(**self.theta))
 
     def log_error(self, log_loss: Any) -> Any:
@@ -91,18 +98,23 @@ class Objective:
         p = SimpleNamespace(**{n: v[:, :, None] for n, v in self.theta.items()})
         chance = self.chance[:, None]
         # 1 - accuracy, without the cancellation of a high one
-        fall = jax.nn.sigmoid(p.k_steep * (jnp.exp(log_loss)[:, None, :] - p.m_middle))
+        low, high = self.losses[:, :, None]
+        at = bent(jnp.exp(log_loss)[:, None, :], low, high, self.bends[:, :, None])
+        fall = jax.nn.sigmoid(p.k_steep * (at - p.m_middle))
         error = p.e_ceiling + (1 - chance - p.e_ceiling) * fall  # (draw, task, domain)
         found = jnp.sum(self.share * error, axis=1)
         return jnp.where(self.has, jnp.log(jnp.where(self.has, found, 1.0)), log_loss)
 
     def rows(self, kept: Any) -> Objective:
         """Some of the draws."""
-        return replace(self, theta={n: v[kept] for n, v in self.theta.items()})
+        theta = {n: v[kept] for n, v in self.theta.items()}
+        return replace(self, theta=theta, bends=self.bends[kept])
 
 
 jax.tree_util.register_dataclass(
-    Objective, data_fields=["theta", "chance", "share", "has"], meta_fields=["tasks", "weights"]
+    Objective,
+    data_fields=["theta", "losses", "bends", "chance", "share", "has"],
+    meta_fields=["tasks", "weights"],
 )
 
 
@@ -139,7 +151,12 @@ def with_objective(asked: Question, objective: Objective | None) -> Question:
 
 
 def asked_objective(
-    fitted: Ensemble, wishes: Mapping[str, Any], weights: Any, draws: int, seed: int
+    fitted: Ensemble,
+    wishes: Mapping[str, Any],
+    weights: Any,
+    draws: int,
+    seed: int,
+    kind: str = "calibrated",
 ) -> Objective | None:
     """What wishes say: `objective`, task -> weight or names as `task:NAME`, and `accuracy`, the
     `Ladder`. None where they say nothing. Raises `PlanError`."""
@@ -156,7 +173,7 @@ def asked_objective(
     if faults:
         raise PlanError("; ".join(faults))
     named = dict(wanted) if isinstance(wanted, Mapping) else parse_objective(wanted)
-    return Objective.of(ladder, named, fitted.domains, draws, seed)
+    return Objective.of(ladder, named, fitted.domains, draws, seed, kind)
 
 
 def plain_losses(asked: Question, c: Candidate) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bayeslaw.accuracy import Scores, fit_accuracy, read_ladder, read_scores
+from bayeslaw.accuracy.ladder import BENT, bent
 from bayeslaw.cli.judged import ladder as lines
 from bayeslaw.errors import FitError, RunsError
 from tests.accuracy import made
@@ -117,6 +118,28 @@ def test_rows_of_systems_and_rows_without_a_loss_are_left_out_and_counted(tmp_pa
     assert again.table["accuracy"].tolist() == pytest.approx(found.table["accuracy"].tolist())
 
 
+def test_branches_on_other_domains_are_left_out_and_counted():
+    """At the same loss they answer more: forgetting costs the loss more than the answers."""
+    t = good().assign(branch="", specialize_tokens=0.0)
+    t.loc[0, ["branch", "specialize_tokens"]] = "d9", 1e6
+    t.loc[1, ["branch", "specialize_tokens"]] = t.loc[1, "domain"], 1e6
+    found = Scores.from_table(t)
+    assert (len(found), found.left_out) == (14, 1)
+
+
+def test_beyond_its_losses_a_curve_may_bend_and_within_them_not():
+    ladder = made.ladder(draws=2000)
+    inside, beyond = np.full(2000, 1.6), np.full(2000, 1.2)
+    assert np.ptp(bent(inside, 1.4, 2.3, ladder.bends(2000)[:, 0])) == 0
+    far = bent(beyond, 1.4, 2.3, ladder.bends(2000)[:, 0])
+    assert np.median(far) == pytest.approx(1.2, abs=0.01)
+    assert np.log((1.4 - far) / 0.2).std() == pytest.approx(BENT, rel=0.1)
+    # `mean` is of the curve itself.
+    assert np.ptp(ladder.accuracies("easy", beyond)) == pytest.approx(0)
+    spread = [ladder.accuracies("easy", at, noisy=True).std() for at in (inside, beyond)]
+    assert spread[1] > 1.3 * spread[0]
+
+
 def test_all_faults_of_a_table_are_told_at_once():
     t = good()
     t.loc[2, "accuracy"], t.loc[3, "items"], t.loc[4, "chance"] = 1.2, 0, 0.5
@@ -127,7 +150,7 @@ def test_all_faults_of_a_table_are_told_at_once():
     with pytest.raises(RunsError, match="`bayeslaw evaluate --out` writes it"):
         Scores.from_table(t.drop(columns="loss"))
     t["loss"] = np.nan
-    with pytest.raises(RunsError, match="no row has one"):
+    with pytest.raises(RunsError, match="no model has one"):
         Scores.from_table(t)
     with pytest.raises(FitError, match=r"fewer than 4 rows of easy \(3\), hard \(3\), odd \(3\)"):
         fit_accuracy(made.scores(3))

@@ -22,7 +22,7 @@ LADDER = made.ladder({"easy": "d0", "hard": "d1", "odd": "d1"})
 
 def test_the_error_of_a_domain_is_one_less_its_tasks_accuracies():
     wanted = {"easy": 2.0, "hard": 1.0, "odd": 3.0}
-    objective = Objective.of(LADDER, wanted, ("d0", "d1", "d2"), 50)
+    objective = Objective.of(LADDER, wanted, ("d0", "d1", "d2"), 50, kind="mean")
     losses = np.random.default_rng(0).uniform(1.2, 2.2, (50, 3))
     with double():
         found = np.exp(objective.log_error(jnp.log(losses)))
@@ -33,6 +33,18 @@ def test_the_error_of_a_domain_is_one_less_its_tasks_accuracies():
     assert found[:, 2] == pytest.approx(losses[:, 2])  # no task: as it was, and of no weight
     assert each == pytest.approx(np.stack(list(a.values()), 1), abs=1e-6)
     assert objective.weights == pytest.approx((1 / 3, 1 / 6, 1 / 2))
+
+
+def test_beyond_the_ladders_losses_an_objective_bends_as_its_forecasts_do():
+    objective = Objective.of(LADDER, {"easy": 1.0}, ("d0", "d1"), 50, seed=3)
+    losses = np.full((50, 2), 1.2)  # below the least that it was fitted to, 1.4
+    with double():
+        found = 1 - np.exp(objective.log_error(jnp.log(losses)))[:, 0]
+        each = np.asarray(objective.accuracies(losses))[:, 0]
+    bends = LADDER.bends(50, 3)[:, 0]
+    wanted = made.curve(1.4 - 0.2 * bends, "easy")
+    assert found == pytest.approx(wanted, abs=1e-6)
+    assert each == pytest.approx(wanted, abs=1e-6)
 
 
 def test_of_one_known_truth_the_plan_of_a_task_is_that_of_its_domains_loss():

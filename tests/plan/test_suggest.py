@@ -305,4 +305,6 @@ def test_wishes_of_the_plan_are_kept_in_what_is_worth_knowing():
     assert none.enough
     assert not none.runs
     with pytest.raises(PlanError, match="suggest knows no architectures, limits: leave them out"):
-        suggest(FITTED, 1e22, 1e20, limits={"d0": (2.0, 0.9)}, architectures=[Architecture("a", 1e8)])
+        suggest(
+            FITTED, 1e22, 1e20, limits={"d0": (2.0, 0.9)}, architectures=[Architecture("a", 1e8)]
+        )
