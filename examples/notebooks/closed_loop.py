@@ -33,8 +33,9 @@ def truth(n, d, split, floor):
     return floor + 0.6 * (n / 4e6) ** -0.3 + 0.4 * (d / 1e8) ** -0.35 + 0.3 * branch
 
 
-def train(designs):
-    """Rows of the runs that were asked for: (N, D, D′, branch); without a branch all domains."""
+def train(designs, step):
+    """Rows of the runs that were asked for: (N, D, D′, branch); without a branch all domains. A
+    design may be asked for again: a repeat has a name of its own."""
     rows = []
     for n, d, split, branch in designs:
         for domain in [branch] if branch else DOMAINS:
@@ -43,7 +44,7 @@ def train(designs):
                 {
                     "params": n, "pretrain_tokens": d, "specialize_tokens": split,
                     "branch": branch, "domain": domain, "loss": loss, "lineage": f"{n:g}-{d:g}",
-                    "run_id": f"{n:g}-{d:g}-{split:g}-{branch}", "sweep": "loop",
+                    "run_id": f"{step}-{n:g}-{d:g}-{split:g}-{branch}", "sweep": "loop",
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
@@ -60,7 +61,7 @@ pilot = [
     for share in (0.0, 0.05, 0.3)
     for branch in (DOMAINS if share else [""])
 ]
-rows = train(pilot)
+rows = train(pilot, 0)
 
 # %% [markdown]
 # ## The loop
@@ -97,7 +98,7 @@ for step in range(ROUNDS + 1):
         (s.run.params, s.run.pretrain_tokens, s.run.specialize_tokens, s.run.branch)
         for s in following.runs
     ]
-    rows = pd.concat([rows, train(asked)], ignore_index=True)
+    rows = pd.concat([rows, train(asked, step + 1)], ignore_index=True)
 
 # %%
 following = suggest(fitted, BUDGET, SPEND, runs=2, draws=DRAWS, accept=QUICK)
