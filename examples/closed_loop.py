@@ -1,6 +1,6 @@
 """The whole loop: pilot, fit, suggest, train, refit, ..., plan, verify.
 
-    python examples/closed_loop.py --out loop                  # synthetic text, under three minutes
+    python examples/closed_loop.py --out loop                  # synthetic text, two minutes
     python examples/closed_loop.py --out loop --corpus python  # text of this Python installation
 
 Models are trained by `bayeslaw sweep` in processes of its own; the rest is done here. A posterior
@@ -51,9 +51,9 @@ SETTINGS = {
     "synthetic": Setting(
         'corpus = "synthetic"\ncorpus_options = { names = ["alpha", "beta"], size = 3000000 }\n'
         'recipe = "tiny"\nheldout_tokens = "64k"\n',
-        (16, 24, 32), (200_000, 400_000), (16_000, 48_000, 144_000),
-        (("additive",), ("mixture",)), 8.0, 3.0, 4,
-        ("independent", "split at 10%", "joint", "scratch"),
+        (16, 24, 32), (125_000, 500_000), (16_000, 48_000, 144_000),
+        (("additive",), ("mixture",)), 6.0, 3.0, 4,
+        ("independent", "split at 10%", "split at 50%", "joint", "scratch"),
     ),
     "python": Setting(
         'corpus = "python"\ndomains = ["code", "prose", "tests", "headers"]\n'
