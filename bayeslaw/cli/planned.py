@@ -17,10 +17,9 @@ TERMS = {"size": "size (N)", "data": "data (D)", "floor": "floor"}
 
 def named(design: dict[str, Any]) -> str:
     """An arrangement, and the recipe of its branches where that is not the plain one."""
-    recipe = design.get("recipe")
-    if recipe is None or recipe["level"] is None:
-        return str(design["arrangement"])
-    return f"{design['arrangement']} with {recipe['name']} {recipe['level']:g}"
+    from bayeslaw.plan.written import named as name  # what is said was made with it
+
+    return name(design)
 
 
 def brief(design: dict[str, Any]) -> str:

@@ -65,35 +65,23 @@ def contrasts_of(runs: Runs, domains: tuple[str, ...], own: bool = True) -> tupl
     Joint runs with replay or distillation are another recipe, and are not among them.
     """
     t = runs.table[runs.table["domain"].isin(domains)]
-    if not own:
-        return _on_others(t, runs.recipes, domains)
     split, recipe = t["specialize_tokens"] > 0, t["recipe"].replace("", "plain")
-    usual = split & (recipe == (runs.recipes or ("",))[0]) & (t["branch"] == t["domain"])
+    here = t["branch"] == t["domain"] if own else (t["branch"] != t["domain"]) & (t["branch"] != "")
+    usual = split & (recipe == (runs.recipes or ("",))[0]) & here
     clean = ~(t["replay"] > 0) & ~(t["distill"] > 0)
     rows = {
         "joint": split & (recipe == "joint") & (t["pretrain_tokens"] > 0) & clean,
-        "scratch": split & (recipe == "scratch") & (t["branch"] == t["domain"]) & clean,
+        "scratch": split & (recipe == "scratch") & here & clean,
         "experts": usual & (t["experts"] > 0),
     }
     for way, other in (("replay", "distill"), ("distill", "replay")):
         alone = (t[way] > 0) & ~(t[other] > 0) & (recipe == way)
         # What the laws' own rows are is no other way.
-        rows[way] = split & (t["branch"] == t["domain"]) & alone & ~usual
+        rows[way] = split & here & alone & ~usual
     rows["experts"] &= t.loc[rows["experts"], "experts"].nunique() > 1  # or nothing to compare
-    plain = t[usual].drop_duplicates(TWIN).set_index(TWIN)["loss"]
-    found = [_contrast(way, t[rows[way]], plain, domains) for way in WAYS if rows[way].any()]
-    return tuple(found)
-
-
-def _on_others(
-    t: pd.DataFrame, recipes: tuple[str, ...], domains: tuple[str, ...]
-) -> tuple[Contrast, ...]:
-    away = (t["specialize_tokens"] > 0) & (t["branch"] != t["domain"]) & (t["branch"] != "")
-    recipe = t["recipe"].replace("", "plain")
-    key, usual = [*TWIN, "branch"], away & (recipe == (recipes or ("",))[0])
-    held = away & (t["distill"] > 0) & ~(t["replay"] > 0) & (recipe == "distill") & ~usual
+    key, ways = (TWIN, WAYS) if own else ([*TWIN, "branch"], ("distill",))
     plain = t[usual].drop_duplicates(key).set_index(key)["loss"]
-    return (_contrast("distill", t[held], plain, domains),) if held.any() else ()
+    return tuple(_contrast(way, t[rows[way]], plain, domains) for way in ways if rows[way].any())
 
 
 def _contrast(way: str, t: pd.DataFrame, plain: pd.Series, domains: tuple[str, ...]) -> Contrast:

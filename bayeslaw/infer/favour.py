@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from bayeslaw.infer.density import log_density, mixture
-from bayeslaw.infer.diagnose import pareto_k
+from bayeslaw.infer.diagnose import MAX_KHAT, pareto_k
 from bayeslaw.infer.model import STUDENT_DF, Likelihood
 from bayeslaw.infer.refit import Predicted
 
@@ -23,7 +23,6 @@ REPLICATES = 200  # of the lineages
 TEMPER = 4.0  # log densities count by a quarter: lineages are not independent, nor laws true
 TRUST = 2.0  # nats by which a law may miss the larger runs, for an e-fold of trust
 LEAST = 1e-4  # that every law has
-ROUGH = 0.7  # k-hat above which a lineage left out is not told
 MANY = 256  # lineages that are left out, and runs that are looked at, evenly
 OUTCOMES, SOME = 100, 160  # outcomes of a run, and draws, that say what a law expected
 
@@ -103,22 +102,28 @@ def centre(
 ) -> np.ndarray:
     """`favours` of laws by what each predicted at every origin, (law,). predicted: of each law;
     trains, tests: masks of the runs that were fitted, and of the larger."""
-    largest = trains[-1].copy()
-    largest[largest] = evenly(lineage[largest])
+
+    def some_of(mask: np.ndarray) -> np.ndarray:
+        found = mask.copy()
+        found[found] = evenly(lineage[mask])
+        return found
+
+    largest = some_of(trains[-1])
     left_out = [
-        lineage_elpd(log_density(of[-1], log_loss, likelihood)[:, largest], lineage[largest])
-        for of in predicted
+        lineage_elpd(
+            log_density(every[-1].of(largest), log_loss[largest], likelihood), lineage[largest]
+        )
+        for every in predicted
     ]
     inside = np.maximum(np.nan_to_num([elpd for elpd, _ in left_out], nan=-1e6), -1e6)
     first = int(inside.sum(1).argmax())
     best, k_hat = predicted[first], left_out[first][1]
-    if not (k_hat <= ROUGH).mean() > 0.5:  # few lineages of many runs: each decides the fit
+    if not (k_hat <= MAX_KHAT).mean() > 0.5:  # few lineages of many runs: each decides the fit
         return favours(inside, np.inf, families, seed)
     expected, found, groups = [], [], []
     for p, test in zip(best, tests, strict=True):
-        some = test.copy()
-        some[some] = evenly(lineage[some])
-        there = replace(p, mean=p.mean[:, some], run=p.run[:, some], scale=p.scale[:, some])
+        some = some_of(test)
+        there = p.of(some)
         expected.append(expected_density(there, likelihood, seed))
         found.append(mixture(log_density(there, log_loss[some], likelihood)))
         groups.append(lineage[some])

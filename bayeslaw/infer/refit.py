@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -46,6 +46,11 @@ class Predicted:
     scale: np.ndarray
     k_hat: float = float("nan")
     mode: np.ndarray | None = None
+
+    def of(self, some: np.ndarray) -> Predicted:
+        """Of some of the rows, a mask."""
+        parts = {n: getattr(self, n)[:, some] for n in ("mean", "run", "scale")}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True)

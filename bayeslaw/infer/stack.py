@@ -152,7 +152,7 @@ def standings(
         [
             np.concatenate(
                 [
-                    mixture(log_density(p, log_loss, likelihood))[test]
+                    mixture(log_density(p.of(test), log_loss[test], likelihood))
                     for p, test in zip(predicted[n], tests, strict=True)
                 ]
             )

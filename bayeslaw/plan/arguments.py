@@ -103,7 +103,6 @@ def _others(fitted: Ensemble, kind: str, draws: int, seed: int) -> dict[str, Out
     """The outlooks of arrangements that runs speak for, and laws do not; and of shares of replay
     that laws know."""
     outlook = _outlook(fitted, kind, draws, seed)
-    known = all("replay" in m.law.inputs for m in fitted.counted)
     found = {}
     for name, arrangement in arrangements_of(fitted).items():
         contrast = arrangement.contrast(fitted)
@@ -113,7 +112,7 @@ def _others(fitted: Ensemble, kind: str, draws: int, seed: int) -> dict[str, Out
             if not isinstance(arrangement, Recipe):
                 offset = offset_of(fitted, contrast, outlook.log_loss, draws, seed)
                 own = replace(outlook, offset=offset)
-            elif arrangement.way == "replay" and known:
+            elif arrangement.by_laws(fitted):
                 own = replace(outlook, replay=arrangement.level)
             else:
                 levels = _levels(fitted, arrangement.way, kind, draws, seed)

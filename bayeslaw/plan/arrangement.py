@@ -188,6 +188,10 @@ class Recipe(Trunk):
     def contrast(self, fitted: Ensemble) -> Contrast | None:
         return fitted.contrast(self.way)
 
+    def by_laws(self, fitted: Ensemble) -> bool:
+        """Whether all laws know it themselves."""
+        return self.way == "replay" and all("replay" in m.law.inputs for m in fitted.counted)
+
 
 def _infinite(fitted: Ensemble, column: str) -> str:
     """The laws with weight that are not finite where an input is 0."""

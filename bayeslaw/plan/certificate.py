@@ -90,9 +90,7 @@ def convex(asked: Question) -> bool | None:
     if asked.chances is not None:
         return None
     powers = all(_sum_of_powers(asked.outlook, i) for i in range(len(asked.outlook.curves.laws)))
-    others = (asked.outlook.beyond, asked.outlook.offset, asked.outlook.routed)
-    curves_alone = all(part is None for part in others)
-    return True if powers and curves_alone else None
+    return True if powers and asked.outlook.curves_alone else None
 
 
 def _sum_of_powers(outlook: Outlook, i: int) -> bool:

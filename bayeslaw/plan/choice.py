@@ -45,29 +45,25 @@ class Choice:
     def within(self, asked: Question) -> Choice:
         """Without what cannot keep the bounds within the budget. What lacks a stage that they speak
         of is not chosen, but stands beside the plan. Raises `PlanError` where nothing is left."""
-        if mute := tuple((a, asked.mute[a]) for a in self.assessed if a in asked.mute):
-            spoken = replace(
-                self,
-                assessed=tuple(a for a in self.assessed if a not in asked.mute),
-                allowed=tuple(a for a in self.allowed if a not in asked.mute),
-                not_assessable=(*self.not_assessable, *mute),
-            )
-            if not spoken.allowed:
-                why = "; ".join(f"{a}: {reason}" for a, reason in mute)
-                raise PlanError(f"nothing to choose from: {why}")
-            return spoken.within(replace(asked, mute={}))
-        refused = {a: refusal(asked, a) for a in self.assessed}
-        lacks = {a: unwanted(asked, a) or lacking(asked, a) for a in self.assessed}
-        assessed = tuple(a for a in self.assessed if not refused[a][0])
-        allowed = tuple(a for a in assessed if a in self.allowed and not lacks[a])
+        mute = tuple((a, asked.mute[a]) for a in self.assessed if a in asked.mute)
+        spoken = [a for a in self.assessed if a not in asked.mute]
+        open_to = [a for a in self.allowed if a not in asked.mute]
+        if not open_to:
+            raise PlanError(f"nothing to choose from: {'; '.join(map(': '.join, mute))}")
+        refused = {a: refusal(asked, a) for a in spoken}
+        lacks = {a: unwanted(asked, a) or lacking(asked, a) for a in spoken}
+        assessed = tuple(a for a in spoken if not refused[a][0])
+        allowed = tuple(a for a in assessed if a in open_to and not lacks[a])
         reasons = {
-            a: refused[a] if refused[a][0] else (lacks[a], "") for a in self.allowed
-            if a not in allowed
-        }  # fmt: skip
+            a: refused[a] if refused[a][0] else (lacks[a], "") for a in open_to if a not in allowed
+        }
         if not allowed:
             raise PlanError(_told(reasons))
         excluded = tuple((a, ": ".join(filter(None, why))) for a, why in reasons.items())
-        return replace(self, assessed=assessed, allowed=allowed, excluded=excluded)
+        return replace(
+            self, assessed=assessed, allowed=allowed, excluded=excluded,
+            not_assessable=(*self.not_assessable, *mute),
+        )  # fmt: skip
 
 
 def unwanted(asked: Question, arrangement: str) -> str:

@@ -123,8 +123,7 @@ def hindsight(
         points = space.inside(points)
         # Curves alone fall with every e-fold of compute, and have no kinks; not those of branches
         # that forget.
-        parts = (outlook.beyond, outlook.offset, outlook.routed)
-        if not (space.fence.bounded or all(part is None for part in parts)):
+        if not (space.fence.bounded or outlook.curves_alone):
             less, lower = _below(space, look, outlook, weights)
             fewer = loss(space.spent(lower, less)) < loss(points)
             points = np.where(fewer[:, None, None], lower, points)

@@ -124,6 +124,11 @@ class Outlook:
         return jax.device_put(self.thinned(THIN))
 
     @property
+    def curves_alone(self) -> bool:
+        """Whether losses are the laws' curves and nothing else."""
+        return self.beyond is None and self.offset is None and self.routed is None
+
+    @property
     def draws(self) -> int:
         return self.curves.draws
 

@@ -87,17 +87,14 @@ def with_routing(
     order = np.array([forgetting.domains.index(n) for n in asked.names])
     plain = Routed(off, order, np.asarray(shares, float))
     others, mute = {"generalist": asked.outlook}, dict(asked.mute)
+    mute["scratch"] = "laws of other branches do not speak of what has no first stage"
     for name, outlook in asked.others.items():
         a = arrangement_of(name)
         others[name] = outlook
-        if a.name == "scratch":
-            mute[name] = "laws of other branches do not speak of what has no first stage"
-        elif isinstance(a, Recipe) and (a.way == "replay" or a.level in levels):
+        if isinstance(a, Recipe) and (a.way == "replay" or a.level in levels):
             others[name] = replace(outlook, routed=plain.told_by(a, levels))
         elif isinstance(a, Recipe):
             mute[name] = f"the fit of forgetting has no runs of {a.said}"
-    if "scratch" not in others:  # laws that are finite there would tell it
-        mute["scratch"] = "laws of other branches do not speak of what has no first stage"
     with double():
         outlook, others = jax.device_put((replace(asked.outlook, routed=plain), others))
     told = asked.outlook.objective is None

@@ -20,6 +20,7 @@ import numpy as np
 from bayeslaw.errors import PlanError
 from bayeslaw.infer.precision import double
 from bayeslaw.laws import Run
+from bayeslaw.plan.arrangement import ONE
 
 if TYPE_CHECKING:
     from bayeslaw.plan.plan import Plan
@@ -104,36 +105,27 @@ class System:
     own: np.ndarray
 
 
-def systems(p: Plan, confusion: Confusion) -> list[System]:
-    """The plan, and everything beside it."""
+def systems(p: Plan) -> list[System]:
+    """The plan, and everything beside it that laws of other branches can speak of: all of it,
+    unless it was chosen by tasks."""
     found = []
     for c in (p.chosen, *p.others):
-        own, outlook = p.losses_of(c), p.asked.of(c.arrangement).outlook
+        own, routed = p.losses_of(c), p.asked.of(c.arrangement).outlook.routed
         right = own @ p.weights
-        totals = right if outlook.routed is None else c.totals
-        if outlook.routed is not None and outlook.objective is not None:
+        if c.arrangement in ONE:
+            found.append(System(c.name, right, right))
+        elif routed is not None:
             with double():
-                branches = np.asarray(outlook.routed.branches(Run(*c.run[:3])))
-            totals = system_losses(confusion.shares, p.weights, own, branches)
-        found.append(System(c.name, totals, right))
+                whole = np.exp(routed.log_loss(np.log(own), Run(*c.run[:3])))
+            found.append(System(c.name, np.asarray(whole) @ p.weights, right))
     return found
-
-
-def system_losses(
-    shares: np.ndarray, weights: np.ndarray, own: np.ndarray, off: np.ndarray
-) -> np.ndarray:
-    """Σ_k w_k (ρ_kk L_kk + Σ_{j≠k} ρ_kj L_kj), (draw,), from own (draw, domain) and off (draw,
-    domain, branch), whose diagonal is not looked at."""
-    apart = shares * (1 - np.eye(len(shares)))
-    each = own * np.diag(shares) + np.einsum("kj,xkj->xk", apart, off)
-    return np.asarray(each @ weights)
 
 
 def routing_said(p: Plan, confusion: Confusion) -> dict[str, Any]:
     """What goes into plan.json."""
     from bayeslaw.plan.written import said
 
-    found = systems(p, confusion)
+    found = systems(p)
     one = next((s for s in found if s.name == "generalist"), None)
     mine = found[0]
     return {

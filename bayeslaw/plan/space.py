@@ -87,7 +87,7 @@ class Space:
         self.sweep = np.clip(ratios, -UNBOUNDED, UNBOUNDED)
 
     def _fence(self, bounds: Bounds) -> Fence:
-        here = np.array([True, *self.stages])
+        here = self.here
         free = not self.own.any()
         together = here & [not self.own[0], not self.own[:2].any(), free]
         low, high = np.stack([logs(bounds.own, n, self.domains) for n in LEVELS], -1)

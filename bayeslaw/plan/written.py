@@ -142,6 +142,15 @@ def sizes(arrangement: str, run: Run, domains: tuple[str, ...]) -> dict[str, Any
     }
 
 
+def named(design: Mapping[str, Any]) -> str:
+    """The name of what `sizes` wrote: its arrangement, with the recipe of its branches where that
+    is not the plain one."""
+    recipe = design.get("recipe")
+    if recipe is None or recipe["level"] is None:
+        return str(design["arrangement"])
+    return Recipe(recipe["name"], recipe["level"]).name
+
+
 def _brief(p: Plan, c: Candidate) -> dict[str, Any]:
     """Another plan: its sizes, cost and loss."""
     return {

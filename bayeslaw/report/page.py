@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bayeslaw.plan.written import named
 from bayeslaw.quantity import chance, format_quantity
 from bayeslaw.report.told import mean
 
@@ -48,4 +49,5 @@ FILTERS: dict[str, Any] = {
     "percent": percent,
     "chance": chance,
     "factor": factor,
+    "named": named,
 }

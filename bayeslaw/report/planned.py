@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bayeslaw.infer.source import Source
-from bayeslaw.plan.written import ONE_MODEL
+from bayeslaw.plan.written import ONE_MODEL, named
 from bayeslaw.verify.plan_file import plan_of, read_said, refuse
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -56,9 +56,7 @@ class Design(Part):
     @property
     def named(self) -> str:
         """Its arrangement, and the recipe of its branches where that is not the plain one."""
-        if self.recipe is None or self.recipe.level is None:
-            return self.arrangement
-        return f"{self.arrangement} with {self.recipe.name} {self.recipe.level:g}"
+        return named(self.model_dump(include={"arrangement", "recipe"}))
 
 
 class Baseline(Design):

@@ -26,6 +26,11 @@ STAGES: dict[str, Stage] = {
 }  # fmt: skip
 
 
+def recipe_of(stage: Stage) -> Recipe | None:
+    """Of branches, where that is something else than plain."""
+    return Recipe.of(stage) if " " in stage else None
+
+
 class Model(NamedTuple):
     """One model to train. branch: the domain of its second stage, empty for all or none."""
 
@@ -78,7 +83,7 @@ class Arm:
     @property
     def recipe(self) -> Recipe | None:
         """Of its branches, where that is something else than plain."""
-        return Recipe.of(self.stage) if " " in self.stage else None
+        return recipe_of(self.stage)
 
     def models(self) -> Iterator[Model]:
         """What is trained: one model, or one for every domain."""

@@ -21,7 +21,7 @@ from bayeslaw.laws import Run
 from bayeslaw.plan.arrangement import Recipe
 from bayeslaw.plan.offset import WAYS, Offset, levels_of, offset_of
 from bayeslaw.plan.outlook import Outlook
-from bayeslaw.verify.arm import Arm, Stage
+from bayeslaw.verify.arm import Arm, Stage, recipe_of
 from bayeslaw.verify.measured import Measured
 
 LAWS = "laws"
@@ -61,8 +61,8 @@ class Predictor:
 
     def _by_laws(self, stage: Stage) -> bool:
         """Whether laws know a recipe themselves."""
-        known = all("replay" in m.law.inputs for m in self.fitted.counted)
-        return _way_of(stage) == "replay" and known
+        recipe = recipe_of(stage)
+        return recipe is not None and recipe.by_laws(self.fitted)
 
     def losses(self, run: Run, stages: Sequence[Stage], kind: Kind) -> np.ndarray:
         """(draw, design, domain); stages: how the second stage of each design was done."""
@@ -111,12 +111,16 @@ class Predictor:
         if stage not in self._offsets:
             contrast = self.fitted.contrast(_way_of(stage))
             assert contrast is not None
-            outlook = Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
-            given = (self.fitted, contrast, outlook.log_loss, self.draws, self.seed)
+            given = (self.fitted, contrast, self._outlook.log_loss, self.draws, self.seed)
+            recipe = recipe_of(stage)
             self._offsets[stage] = (
-                levels_of(*given)[Recipe.of(stage).level] if " " in stage else offset_of(*given)
+                offset_of(*given) if recipe is None else levels_of(*given)[recipe.level]
             )
         return self._offsets[stage]
+
+    @cached_property
+    def _outlook(self) -> Outlook:
+        return Outlook.of(self.fitted, "calibrated", self.draws, self.seed)
 
     @cached_property
     def _offsets(self) -> dict[Stage, Offset]:
@@ -124,7 +128,8 @@ class Predictor:
 
 
 def _way_of(stage: Stage) -> str:
-    return stage.partition(" ")[0]
+    recipe = recipe_of(stage)
+    return stage if recipe is None else recipe.way
 
 
 def _of_stages(stages: Sequence[Stage]) -> Iterator[tuple[Stage, np.ndarray]]:

@@ -15,7 +15,10 @@ from bayeslaw.laws import Run
 from bayeslaw.plan import plan
 from bayeslaw.plan.arrangement import Recipe, arrangement_of
 from bayeslaw.plan.outlook import Outlook
-from bayeslaw.plan.routing import Confusion, read_confusion, system_losses
+from bayeslaw.plan.routed import Routed
+from bayeslaw.plan.routing import Confusion, read_confusion
+from bayeslaw.plan.written import named
+from tests.accuracy import made
 from tests.plan import drawn
 from tests.plan.test_offset import contrast, forgetting, levelled, replayed, sure
 
@@ -34,6 +37,12 @@ def asked(fitted, routing, **also):
 @pytest.fixture(scope="module")
 def answer():
     return asked(drawn.ensemble("additive", 2), HALF)
+
+
+def system_losses(shares, weights, own, off):
+    """Σ_k w_k (ρ_kk L_kk + Σ_{j≠k} ρ_kj L_kj), by its definition."""
+    apart = shares * (1 - np.eye(len(shares)))
+    return (own * np.diag(shares) + np.einsum("kj,xkj->xk", apart, off)) @ weights
 
 
 def off_losses(answer, run):
@@ -103,7 +112,9 @@ def test_each_draws_own_optimum_is_of_the_system(answer):
 def test_a_system_is_the_weighted_sum_of_where_text_goes():
     own, off = np.array([[1.0, 2.0]]), np.array([[[9.0, 3.0], [4.0, 9.0]]])
     shares = np.array([[0.75, 0.25], [0.5, 0.5]])
-    found = system_losses(shares, np.array([0.75, 0.25]), own, off)
+    with double():
+        each = np.exp(Routed(None, None, shares)._mixed(np.log(own), off))
+    found = np.asarray(each) @ np.array([0.75, 0.25])
     assert found == pytest.approx([0.75 * (0.75 + 0.25 * 3) + 0.25 * (0.5 * 4 + 0.5 * 2)])
 
 
@@ -245,6 +256,7 @@ def test_levels_keep_all_their_digits():
     found = plan(fitted, 1e20, draws=100, kind="mean")
     assert found.to_json()["recipe"] == {"name": "distill", "level": third}
     assert arrangement_of(found.chosen.name) == Recipe("distill", third)
+    assert named(found.to_json()) == found.chosen.name  # as p_best_of and baselines have it
     knows = levelled(forgetting(), "distill", {third: -0.3})
     routed = plan(fitted, 1e20, draws=100, kind="mean", forgetting=knows, routing=HALF)
     assert found.chosen.name in routed.by_arrangement
@@ -284,3 +296,15 @@ def test_replay_is_not_chosen_where_text_has_an_end_nor_counts_of_branches_with_
     assert "how often it sees d0 is not told" in dict(capped.choice.excluded)[name]
     counted = levelled(sure(), "experts", {2: 0.0, 8: -0.15})
     assert "one branch of every domain" in asked(counted, HALF).experts.unassessable
+
+
+def test_chosen_by_tasks_what_has_no_first_stage_is_left_out_of_the_systems():
+    fitted = drawn.ensemble("additive", 2)
+    fitted = replace(fitted, contrasts=(contrast(fitted, "scratch", lambda k, r: 0.02 * r),))
+    ladder = made.ladder({"easy": "d0", "hard": "d1"})
+    found = plan(fitted, 1e20, draws=200, kind="mean", forgetting=forgetting(), routing=HALF,
+                 objective=["task:easy", "task:hard"], accuracy=ladder)  # fmt: skip
+    assert "scratch" in found.by_arrangement
+    said = [s["name"] for s in found.to_json()["routing"]["systems"]]
+    assert "scratch" not in said
+    assert "generalist" in said
